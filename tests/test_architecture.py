@@ -1,0 +1,118 @@
+"""The house rules that a reader relies on: data flows one way, torch has one door, import is light."""
+
+import ast
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PACKAGE = ROOT / "weaklm"
+
+# A module imports only modules of a lower rank; modules of one rank do not know each other. In data-flow order.
+RANKS = {
+    "errors": 0,
+    "atomic": 1,
+    "data": 1,
+    "metrics": 1,
+    "text": 1,
+    "code": 2,
+    "corpus": 2,
+    "functions": 3,
+    "estimation": 4,
+    "exchange": 4,
+    "apply": 5,
+    "analysis": 6,
+    "label_model": 6,
+    "features": 6,
+    "quality": 7,
+    "pictures": 7,
+    "report": 8,
+    "curation": 8,
+    "lm": 9,
+    "rescoring": 10,
+    "store": 10,
+    "settings": 10,
+    "lineage": 10,
+    "responses": 11,
+    "votes": 11,
+    "runs": 11,
+    "project": 12,
+    "demo": 13,
+    "cli": 14,
+    "__main__": 15,
+}
+TORCH_WORLD = {"torch", "transformers", "peft", "trl", "bitsandbytes", "accelerate", "tokenizers", "safetensors"}
+
+
+def modules() -> dict[Path, str]:
+    """Return every module of the package with the name that RANKS knows it by."""
+    files = [path for path in PACKAGE.rglob("*.py") if path != PACKAGE / "__init__.py"]
+    return {path: path.relative_to(PACKAGE).parts[0].removesuffix(".py") for path in sorted(files)}
+
+
+def imported(path: Path) -> list[str]:
+    """Return the dotted names of all that a file imports, wherever in the file."""
+    names: list[str] = []
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            assert node.level == 0, f"{path.name} imports relatively"
+            names += [f"{node.module}.{alias.name}" for alias in node.names]
+    return names
+
+
+def test_every_module_has_a_rank() -> None:
+    assert set(modules().values()) <= set(RANKS)
+
+
+def test_every_rank_has_a_module() -> None:
+    assert set(RANKS) <= set(modules().values())
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_imports_only_lower_ranks(path: Path) -> None:
+    own = modules()[path]
+    for name in imported(path):
+        root, _, rest = name.partition(".")
+        other = rest.split(".")[0]
+        if root == "weaklm" and other in RANKS and other != own:
+            assert RANKS[other] < RANKS[own], f"{own} (rank {RANKS[own]}) imports {other} (rank {RANKS[other]})"
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_torch_has_one_door(path: Path) -> None:
+    if modules()[path] != "lm":
+        assert not TORCH_WORLD & {name.split(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize("path", modules(), ids=lambda path: path.relative_to(PACKAGE).as_posix())
+def test_the_package_does_not_import_the_function_libraries(path: Path) -> None:
+    assert not {"lfs", "slices"} & {name.split(".")[0] for name in imported(path)}
+
+
+@pytest.mark.parametrize("path", sorted([*ROOT.glob("lfs/*.py"), *ROOT.glob("slices/*.py")]), ids=lambda path: path.stem)
+def test_ready_made_functions_need_weaklm_numpy_and_the_standard_library_only(path: Path) -> None:
+    roots = {name.split(".")[0] for name in imported(path)}
+    assert roots <= {"weaklm", "numpy"} | set(sys.stdlib_module_names)
+
+
+def test_the_function_libraries_are_namespace_packages() -> None:
+    assert not (ROOT / "lfs" / "__init__.py").exists()
+    assert not (ROOT / "slices" / "__init__.py").exists()
+
+
+@pytest.mark.parametrize("statement", ["import weaklm", "import weaklm.cli"])
+def test_import_is_light(statement: str) -> None:
+    heavy = "('torch', 'lightgbm', 'sklearn', 'pandas', 'snorkel', 'matplotlib', 'transformers')"
+    code = f"import sys; {statement}; print([name for name in {heavy} if name in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
+
+
+def test_functions_load_without_torch() -> None:
+    code = "import sys; from weaklm import labeling_function, slicing_function; print('torch' in sys.modules)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "False"

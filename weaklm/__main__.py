@@ -1,0 +1,6 @@
+"""``python -m weaklm``."""
+
+from weaklm.cli import main
+
+if __name__ == "__main__":
+    main()

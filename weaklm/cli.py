@@ -1,0 +1,406 @@
+"""``python -m weaklm``: one verb a stage, each the same as the Project method of that name.
+
+With ``--json`` stdout holds one JSON document; progress and messages go to stderr. Exit codes: 0 done, 1 failure,
+2 wrong usage or settings, 3 a gate was not met, 130 interrupted.
+"""
+
+import json
+import logging
+import sys
+import tomllib
+from collections.abc import Mapping
+from dataclasses import asdict, is_dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from weaklm import __version__
+from weaklm.errors import GateError, SettingsError, WeaklmError
+
+if TYPE_CHECKING:
+    from weaklm.project import Project
+
+app = typer.Typer(
+    add_completion=False,
+    no_args_is_help=True,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+)
+
+Folder = Annotated[Path, typer.Option("--project", "-p", help="The project folder.")]
+Json = Annotated[bool, typer.Option("--json", help="Write one JSON document to stdout.")]
+Split = Annotated[str | None, typer.Option(help="train, valid, test ... or held-out (the default).")]
+Set = Annotated[
+    list[str] | None, typer.Option("--set", metavar="KEY=VALUE", help="A setting of this step; repeatable.")
+]
+Columns = Annotated[
+    list[str] | None, typer.Option("--column", metavar="OURS=YOURS", help="Standard name = your column; repeatable.")
+]
+BaseModel = Annotated[str | None, typer.Option(help="The base model: a folder or a Hugging Face name.")]
+
+HERE = Path()
+
+_UsageError: Any = typer.BadParameter.__base__  # some versions of typer carry their own click, some import it
+
+
+def main() -> None:
+    """Run the command line and exit with its code."""
+    logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
+    logging.getLogger("weaklm").setLevel(logging.INFO)
+    try:
+        code = app(standalone_mode=False) or 0
+    except _UsageError as error:
+        error.show()
+        code = 2
+    except (KeyboardInterrupt, typer.Abort):
+        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
+        code = 130
+    except GateError as error:
+        print(f"gate not met: {error}", file=sys.stderr)
+        code = 3
+    except WeaklmError as error:
+        print(f"error: {error}", file=sys.stderr)
+        code = 2 if isinstance(error, SettingsError) else 1
+    sys.exit(code)
+
+
+@app.callback(invoke_without_command=True)
+def _top(version: Annotated[bool, typer.Option("--version", help="Print the version and stop.")] = False) -> None:
+    """Weak supervision for better LLMs: label, curate, fine-tune, rescore, repeat.
+
+    \b
+    The loop, verb by verb:
+      init  import  lfs  apply  fit  report  curate  train  generate  rescore  compare
+    or all at once: run. To see it work on shipped data: demo.
+
+    \b
+    Examples:
+      python -m weaklm demo
+      python -m weaklm init copilot --column instruction=questions
+      python -m weaklm import answers.csv --source llama3-8b -p copilot
+      python -m weaklm run -p copilot --base-model meta-llama/Meta-Llama-3-8B-Instruct
+    """
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+@app.command()
+def init(folder: Path, column: Columns = None, as_json: Json = False) -> None:
+    """Make a project folder.
+
+    \b
+    Examples:
+      python -m weaklm init copilot
+      python -m weaklm init copilot --column instruction=questions --column context=rc_title_text
+    """
+    from weaklm.project import Project
+
+    project = Project.create(folder, columns=_pairs(column, "--column"))
+    _show({"folder": str(project.folder)}, as_json, f"made {project.folder}: put your functions into lfs/ and slices/")
+
+
+@app.command("import")
+def import_(
+    path: Path,
+    source: Annotated[str | None, typer.Option(help="The model that wrote the responses.")] = None,
+    split: Annotated[str | None, typer.Option(help="The split of all rows; else by a hash of the instruction.")] = None,
+    column: Columns = None,
+    keep: Annotated[list[str] | None, typer.Option(help="A further column to keep; repeatable. Default: all.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Import the responses of a CSV, JSONL or Parquet file.
+
+    \b
+    Examples:
+      python -m weaklm import train.csv --source llama3-8b --split train
+      python -m weaklm import all.parquet --column source=model --column human_label=label --keep domain
+    """
+    imported = _open(project).add_responses(
+        path, source=source, split=split, columns=_pairs(column, "--column"), keep=keep or None
+    )
+    _show(imported, as_json)
+
+
+@app.command()
+def labels(path: Path, project: Folder = HERE, as_json: Json = False) -> None:
+    """Add human labels from a CSV file.
+
+    Its columns are id, label (ACCEPT or REJECT) and annotator.
+
+    \b
+    Example:
+      python -m weaklm labels experts.csv
+    """
+    n_labels = _open(project).add_labels(path)
+    _show({"n_labels": n_labels}, as_json, f"added {n_labels:,} human labels")
+
+
+@app.command()
+def lfs(split: Split = None, project: Folder = HERE, as_json: Json = False) -> None:
+    """Show what each labeling function does.
+
+    Coverage, overlaps and conflicts of its votes, and its accuracy where people labelled.
+
+    \b
+    Examples:
+      python -m weaklm lfs
+      python -m weaklm lfs --split train --json
+    """
+    opened = _open(project)
+    opened.apply()
+    summary = opened.lf_summary(split)
+    _show(summary.reset_index(names="function"), as_json, summary.to_string())
+
+
+@app.command()
+def apply(project: Folder = HERE, as_json: Json = False) -> None:
+    """Apply the labeling functions.
+
+    Only votes that are not there yet are computed.
+
+    \b
+    Example:
+      python -m weaklm apply -p copilot
+    """
+    _show(_open(project).apply(), as_json)
+
+
+@app.command()
+def fit(
+    weak_only: Annotated[bool, typer.Option("--weak-only", help="Leave the human labels out.")] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Fit label model and quality model; score the responses.
+
+    \b
+    Examples:
+      python -m weaklm fit
+      python -m weaklm fit --weak-only
+    """
+    _show(_open(project).fit(human_labels=not weak_only), as_json)
+
+
+@app.command()
+def report(
+    split: Split = None,
+    source: Annotated[str | None, typer.Option(help="Only this model source.")] = None,
+    fail_under: Annotated[float | None, typer.Option(help="Exit with 3 when the accept rate is lower.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Report the quality: overall, by slice, by source.
+
+    As text here, as HTML and JSON in the project's reports folder.
+
+    \b
+    Examples:
+      python -m weaklm report
+      python -m weaklm report --split valid --source llama3-8b --fail-under 0.8
+    """
+    opened = _open(project)
+    made = opened.report(split=split, source=source, fail_under=fail_under)
+    _show(made, as_json)
+    _place(opened.last("report"), "report.html")
+
+
+@app.command()
+def curate(
+    label: Annotated[list[str] | None, typer.Option(help="A decision to keep; repeatable.")] = None,
+    confidence_threshold: Annotated[float | None, typer.Option(help="Keep rows at least this confident.")] = None,
+    settings: Set = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Choose the training rows.
+
+    Every row keeps the reason why it is in or out.
+
+    \b
+    Examples:
+      python -m weaklm curate
+      python -m weaklm curate --label ACCEPT --confidence-threshold 0.8
+    """
+    options = _settings(settings)
+    options |= {"labels": label} if label else {}
+    options |= {"confidence_threshold": confidence_threshold} if confidence_threshold is not None else {}
+    curated = _open(project).curate(**options)
+    funnel = curated.funnel()
+    _show(funnel, as_json, funnel.to_string(index=False))
+
+
+@app.command()
+def train(base_model: BaseModel = None, settings: Set = None, project: Folder = HERE, as_json: Json = False) -> None:
+    """Fine-tune a base model with QLoRA on the curated rows.
+
+    An interrupted training goes on where it stopped.
+
+    \b
+    Examples:
+      python -m weaklm train --base-model meta-llama/Meta-Llama-3-8B-Instruct
+      python -m weaklm train --base-model ./my-model --set epochs=2 --set learning_rate=1e-4
+    """
+    _show(_open(project).train(base_model, **_settings(settings)), as_json)
+
+
+@app.command()
+def generate(
+    model: str,
+    split: Split = None,
+    source: Annotated[str | None, typer.Option(help="The name of the new source.")] = None,
+    settings: Set = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Let a model answer the instructions of a split.
+
+    MODEL is a training's id, a folder or a Hugging Face name.
+
+    \b
+    Examples:
+      python -m weaklm generate 3f2a9c0d1b7e4a55
+      python -m weaklm generate ./my-model --split valid --source my-model --set temperature=0.7
+    """
+    name = _open(project).generate(model, split=split, source=source, **_settings(settings))
+    _show({"source": name}, as_json, f"generated and scored the answers of {name}")
+
+
+@app.command()
+def rescore(
+    source: Annotated[str | None, typer.Option(help="Only this model source.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Score the responses that have no score yet.
+
+    \b
+    Example:
+      python -m weaklm rescore --source my-model
+    """
+    n_rows = _open(project).rescore(source)
+    _show({"n_rows": n_rows}, as_json, f"scored {n_rows:,} responses")
+
+
+@app.command()
+def compare(base: str, tuned: str, split: Split = None, project: Folder = HERE, as_json: Json = False) -> None:
+    """Compare two sources on the instructions that both answered.
+
+    \b
+    Example:
+      python -m weaklm compare llama3-8b llama3-8b-tuned
+    """
+    opened = _open(project)
+    _show(opened.compare(base, tuned, split=split), as_json)
+    _place(opened.last("compare"), "comparison.html")
+
+
+@app.command()
+def explain(row_id: str, project: Folder = HERE, as_json: Json = False) -> None:
+    """Say why a response has its score and its place.
+
+    Its votes, the features that moved the score, the decision with its reason, and the runs behind them.
+
+    \b
+    Example:
+      python -m weaklm explain 6f1d0c2b9a8e7f34
+    """
+    _show(_open(project).explain(row_id), as_json)
+
+
+@app.command()
+def export(
+    path: Path,
+    format: Annotated[str | None, typer.Option(help="Needed where the ending leaves a choice.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Write the curated rows to a file.
+
+    CSV, JSONL (chat messages or prompt-completion) or Parquet.
+
+    \b
+    Examples:
+      python -m weaklm export train.jsonl --format messages
+      python -m weaklm export train.parquet
+    """
+    n_rows = _open(project).export(path, format)
+    _show({"path": str(path), "n_rows": n_rows}, as_json, f"wrote {n_rows:,} rows to {path}")
+
+
+@app.command()
+def run(base_model: BaseModel = None, project: Folder = HERE, as_json: Json = False) -> None:
+    """Do every step of the loop, skipping what is up to date.
+
+    \b
+    Examples:
+      python -m weaklm run
+      python -m weaklm run --base-model ./my-model
+    """
+    _show(_open(project).run(base_model), as_json)
+
+
+@app.command()
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to make the demo project.")] = Path("demo-project"),
+    seed: Annotated[int, typer.Option(help="Another seed is another run of the whole demo.")] = 0,
+    base_model: BaseModel = None,
+    as_json: Json = False,
+) -> None:
+    """Run the whole loop on the shipped data.
+
+    With a small stand-in model made on the spot: no GPU, no network.
+
+    \b
+    Examples:
+      python -m weaklm demo
+      python -m weaklm demo my-demo --seed 1
+      python -m weaklm demo --base-model meta-llama/Meta-Llama-3-8B-Instruct
+    """
+    from weaklm.demo.loop import run_demo
+
+    _show(run_demo(folder, seed=seed, base_model=base_model, progress=True), as_json)
+
+
+def _open(folder: Path) -> "Project":
+    from weaklm.project import Project
+
+    return Project(folder, progress=sys.stderr.isatty())
+
+
+def _pairs(values: list[str] | None, option: str) -> dict[str, str]:
+    for value in values or ():
+        if "=" not in value:
+            raise typer.BadParameter(f"{option} {value}: expected OURS=YOURS, such as instruction=questions")
+    pairs = (value.split("=", 1) for value in values or ())
+    return {ours.strip(): theirs.strip() for ours, theirs in pairs}
+
+
+def _settings(values: list[str] | None) -> dict[str, Any]:
+    """Read KEY=VALUE as TOML does; a bare word is a string."""
+    settings = {}
+    for key, text in _pairs(values, "--set").items():
+        try:
+            settings[key] = tomllib.loads(f"value = {text}")["value"]
+        except tomllib.TOMLDecodeError:
+            settings[key] = text
+    return settings
+
+
+def _show(result: Any, as_json: bool, text: str | None = None) -> None:
+    print(json.dumps(_plain(result), ensure_ascii=False) if as_json else text if text is not None else str(result))
+
+
+def _plain(result: Any) -> Any:
+    if isinstance(result, Mapping):
+        return result
+    if hasattr(result, "iterrows"):  # a frame, without importing pandas to ask
+        return json.loads(result.to_json(orient="records"))
+    return asdict(result) if is_dataclass(result) and not hasattr(result, "to_dict") else result.to_dict()
+
+
+def _place(folder: Path, file: str) -> None:
+    print(f"saved: {folder / file}", file=sys.stderr)

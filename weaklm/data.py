@@ -1,0 +1,327 @@
+"""Examples: one response of one model to one instruction a row; read, check, ids, split by instruction.
+
+A data set is a DataFrame with the columns of :data:`COLUMNS` and any others. Only ``instruction`` and ``response``
+are required; :func:`complete` fills in the rest.
+"""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from weaklm.errors import DataError, nearest
+
+ABSTAIN, REJECT, ACCEPT = -1, 0, 1
+LABEL_NAMES = {REJECT: "REJECT", ACCEPT: "ACCEPT"}
+
+TEXT_COLUMNS = ("instruction", "context", "prompt_prefix", "response")
+COLUMNS = ("id", "instruction_id", *TEXT_COLUMNS, "source", "split")
+HUMAN_LABEL = "human_label"  # ground truth by people; no function and no feature ever sees this column
+
+_LABEL_VALUES = {
+    "accept": "ACCEPT",
+    "1": "ACCEPT",
+    "true": "ACCEPT",
+    "reject": "REJECT",
+    "0": "REJECT",
+    "false": "REJECT",
+}
+
+
+class Example(SimpleNamespace):
+    """One row as a function sees it: each column is an attribute.
+
+    >>> x = Example(instruction="How old is it?", response="Ten years.")
+    >>> x.response, x["context"]
+    ('Ten years.', '')
+    >>> x.respones
+    Traceback (most recent call last):
+        ...
+    AttributeError: this example has no column 'respones'; did you mean 'response'?
+    """
+
+    id: str
+    instruction_id: str
+    instruction: str
+    context: str
+    prompt_prefix: str
+    response: str
+    source: str
+    split: str
+
+    def __init__(self, **columns: Any) -> None:
+        super().__init__(**(dict.fromkeys(COLUMNS, "") | columns))
+
+    def __getitem__(self, column: str) -> Any:
+        return getattr(self, column)
+
+    def __getattr__(self, name: str) -> Any:  # reached only when the attribute is not there
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(f"this example has no column {name!r}; {nearest(name, vars(self))}")
+
+
+def examples(data: pd.DataFrame) -> Iterator[Example]:
+    """Yield each row of a complete frame as an Example, in order, without its human label."""
+    visible = [column for column in data.columns if column != HUMAN_LABEL]
+    for values in zip(*(data[column].tolist() for column in visible), strict=True):
+        yield Example(**dict(zip(visible, values, strict=True)))
+
+
+def read(
+    path: str | Path | pd.DataFrame,
+    columns: Mapping[str, str] | None = None,
+    *,
+    source: str | None = None,
+    split: str | None = None,
+    keep: Sequence[str] | None = None,
+) -> pd.DataFrame:
+    """Return the examples of a CSV, JSONL or Parquet file, or of a DataFrame, with every standard column.
+
+    Rows that repeat another row whole are dropped; ``result.attrs["dropped"]`` counts them by reason.
+
+    Parameters
+    ----------
+    path
+        A file (its ending says the format: .csv, .jsonl / .ndjson, .parquet) or a DataFrame.
+    columns
+        Standard name -> the file's name of the column, for those that differ:
+        ``{"instruction": "questions", "human_label": "expert"}``.
+    source, split
+        Written to every row. Without them the file's own columns are used, if it has them.
+    keep
+        Names of further columns to keep. None keeps all: name them when the file holds scores or labels
+        that no function should see.
+
+    Raises
+    ------
+    DataError
+        Names the file, the row, the column and the value, and says what was expected.
+
+    Examples
+    --------
+    >>> frame = pd.DataFrame({"q": ["Why?"], "response": ["Because."]})
+    >>> read(frame, columns={"instruction": "q"}, source="llama")[["instruction", "response", "source"]].values.tolist()
+    [['Why?', 'Because.', 'llama']]
+    """
+    name = "the frame" if isinstance(path, pd.DataFrame) else str(path)
+    frame = path.copy() if isinstance(path, pd.DataFrame) else _read_file(Path(path))
+    if frame.empty:
+        raise DataError(f"{name} has no rows; at least one row with an instruction and a response is expected")
+    frame = _rename(frame, columns or {}, keep, name)
+    if source is not None:
+        frame["source"] = source
+    if split is not None:
+        frame["split"] = split
+    return _drop_repeats(complete(frame, name), name)
+
+
+def complete(data: pd.DataFrame, name: str = "the frame") -> pd.DataFrame:
+    """Return the frame with every standard column present, as checked strings; other columns and the index stay.
+
+    A missing ``context``, ``prompt_prefix``, ``source`` or ``split`` becomes an empty string. A missing
+    ``instruction_id`` becomes a hash of prompt_prefix, instruction and context; a missing ``id`` a hash of the
+    content.
+    """
+    for column in ("instruction", "response"):
+        if column not in data.columns:
+            raise DataError(
+                f"{name} has no column {column!r}; {nearest(column, data.columns)} "
+                f"Name yours with columns={{{column!r}: ...}}."
+            )
+    data = data.copy()
+    for column in TEXT_COLUMNS:
+        required = column in ("instruction", "response")
+        data[column] = _strings(data, column, name, required=required)
+    for column in ("source", "split"):
+        data[column] = _strings(data, column, name, required=False)
+    for column, parts in {
+        "instruction_id": ("prompt_prefix", "instruction", "context"),
+        "id": ("instruction_id", "prompt_prefix", "instruction", "context", "response", "source"),
+    }.items():
+        data[column] = _identifiers(data, column, name) if column in data.columns else _hashes(data, parts)
+    if HUMAN_LABEL in data.columns:
+        data[HUMAN_LABEL] = _labels(data[HUMAN_LABEL], name)
+    return data[[*COLUMNS, *(column for column in data.columns if column not in COLUMNS)]]
+
+
+def split(data: pd.DataFrame, test: float = 0.25, random_state: int = 0) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Return (train, test) frames that share no instruction; ``test`` is the share of instructions, from 0 to 1.
+
+    >>> frame = pd.DataFrame({"instruction": list("aabbccdd"), "response": list("12345678")})
+    >>> train, held_out = split(frame, test=0.25)
+    >>> len(train), len(held_out), set(train.instruction) & set(held_out.instruction)
+    (6, 2, set())
+    """
+    if not 0 < test < 1:
+        raise DataError(f"test is {test!r}; a share of the instructions between 0 and 1 was expected")
+    data = complete(data)
+    instructions = np.sort(data["instruction_id"].unique())
+    if len(instructions) < 2:
+        raise DataError("the data hold one instruction only; a split by instruction needs at least two")
+    n_test = min(max(1, round(test * len(instructions))), len(instructions) - 1)
+    chosen = np.random.default_rng(random_state).permutation(instructions)[:n_test]
+    is_test = data["instruction_id"].isin(chosen)
+    return data[~is_test].assign(split="train"), data[is_test].assign(split="test")
+
+
+def human_labels(data: pd.DataFrame) -> NDArray[np.int8]:
+    """Return the human labels of a frame as int8: 0 REJECT, 1 ACCEPT, -1 where people did not label.
+
+    >>> human_labels(pd.DataFrame({"human_label": ["ACCEPT", None, "REJECT"]})).tolist()
+    [1, -1, 0]
+    """
+    if HUMAN_LABEL not in data.columns:
+        return np.full(len(data), ABSTAIN, dtype=np.int8)
+    values = {"ACCEPT": ACCEPT, "REJECT": REJECT}
+    return np.array([values.get(label, ABSTAIN) for label in _labels(data[HUMAN_LABEL], "the frame")], dtype=np.int8)
+
+
+def content_hash(*parts: str) -> str:
+    """Return 16 hexadecimal digits that depend on every part and on where one ends and the next begins."""
+    digest = hashlib.sha256()
+    for part in parts:
+        encoded = part.encode("utf-8", "surrogatepass")
+        digest.update(len(encoded).to_bytes(8, "little") + encoded)
+    return digest.hexdigest()[:16]
+
+
+def _read_file(path: Path) -> pd.DataFrame:
+    if not path.is_file():
+        beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
+        raise DataError(f"there is no file {path}; {nearest(path.name, beside)}")
+    if path.stat().st_size == 0:
+        raise DataError(f"{path} is empty; at least one row with an instruction and a response is expected")
+    readers = {".csv": _read_csv, ".jsonl": _read_jsonl, ".ndjson": _read_jsonl, ".parquet": pd.read_parquet}
+    reader = readers.get(path.suffix.lower())
+    if reader is None:
+        raise DataError(f"{path} ends in {path.suffix!r}; expected one of {', '.join(readers)}")
+    try:
+        return reader(path)
+    except UnicodeDecodeError as error:
+        raise DataError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix.lower()}: {error}") from error
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    # As strings, so that the answers "5", "NA" and "null" stay what the model wrote.
+    return pd.read_csv(path, dtype=str, keep_default_na=False)
+
+
+def _read_jsonl(path: Path) -> pd.DataFrame:
+    rows = []
+    with path.open(encoding="utf-8") as lines:
+        for number, line in enumerate(lines, start=1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except json.JSONDecodeError as error:
+                raise DataError(f"{path}, line {number}: not JSON ({error}); one object a line is expected") from error
+            if not isinstance(row, dict):
+                raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not a JSON object")
+            rows.append(row)
+    return pd.DataFrame(rows)
+
+
+def _rename(frame: pd.DataFrame, columns: Mapping[str, str], keep: Sequence[str] | None, name: str) -> pd.DataFrame:
+    standard = (*COLUMNS, HUMAN_LABEL)
+    for ours, theirs in columns.items():
+        if ours not in standard:
+            raise DataError(f"columns names {ours!r}, which is no standard column; {nearest(ours, standard)}")
+        if theirs not in frame.columns:
+            raise DataError(f"{name} has no column {theirs!r} (for {ours!r}); {nearest(theirs, frame.columns)}")
+    for column in keep or ():
+        if column not in frame.columns:
+            raise DataError(f"{name} has no column {column!r} to keep; {nearest(column, frame.columns)}")
+    named = {ours: frame[theirs] for ours, theirs in columns.items()}
+    used = set(columns.values())
+    rest = [column for column in frame.columns if column not in named and column not in used]
+    # A human label is taken when it is asked for by name, or when nothing says which columns to keep.
+    wanted = rest if keep is None else [column for column in rest if column in keep or column in COLUMNS]
+    kept = {str(column): frame[column] for column in wanted} | {c: frame[c] for c in keep or () if c in used}
+    return pd.DataFrame(named | kept, index=frame.index)
+
+
+def _strings(data: pd.DataFrame, column: str, name: str, *, required: bool) -> pd.Series:
+    if column not in data.columns:
+        return pd.Series("", index=data.index, dtype=object)
+    values = data[column].astype(object)
+    missing = values.isna()
+    if required and missing.any():
+        row = int(np.argmax(missing.to_numpy()))
+        raise DataError(
+            f"{name}, row {row}, column {column!r}: the value is missing. Fill it in or leave the row out; "
+            "an empty response is written as an empty string."
+        )
+    values = values.where(~missing, "")
+    is_text = values.map(lambda value: isinstance(value, str)).to_numpy(bool)
+    if not is_text.all():
+        row = int(np.argmin(is_text))
+        value = values.iloc[row]
+        raise DataError(f"{name}, row {row}, column {column!r}: {value!r} is {type(value).__name__}, not text")
+    if column == "instruction" and (blank := (values.str.strip() == "").to_numpy(bool)).any():
+        raise DataError(f"{name}, row {int(np.argmax(blank))}, column 'instruction': the instruction is empty")
+    return values
+
+
+def _identifiers(data: pd.DataFrame, column: str, name: str) -> pd.Series:
+    values = data[column].astype(object)
+    missing = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy(bool)
+    if missing.any():
+        raise DataError(
+            f"{name}, row {int(np.argmax(missing))}, column {column!r}: the id is missing. Give every row one, "
+            "or leave the column out to get ids from the content."
+        )
+    # Ids are strings, always: 7, "7" and 7.0 (an integer column that once held a gap) are one id.
+    return values.map(lambda v: str(int(v)) if isinstance(v, float) and v.is_integer() else str(v)).astype(object)
+
+
+def _hashes(data: pd.DataFrame, parts: Sequence[str]) -> pd.Series:
+    rows = zip(*(data[part].tolist() for part in parts), strict=True)
+    return pd.Series([content_hash(*row) for row in rows], index=data.index, dtype=object)
+
+
+def _labels(values: pd.Series, name: str) -> pd.Series:
+    known: list[str | None] = []
+    for row, value in enumerate(values.tolist()):
+        if value is None or value != value or (isinstance(value, str) and not value.strip()):  # noqa: PLR0124 (NaN)
+            known.append(None)
+            continue
+        text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().lower()
+        if text not in _LABEL_VALUES:
+            raise DataError(
+                f"{name}, row {row}, column {HUMAN_LABEL!r}: {value!r} is no label; "
+                "expected ACCEPT or REJECT (or 1 / 0, true / false), empty where people did not label"
+            )
+        known.append(_LABEL_VALUES[text])
+    return pd.Series(known, index=values.index, dtype=object)
+
+
+def _drop_repeats(data: pd.DataFrame, name: str) -> pd.DataFrame:
+    repeated = data.duplicated("id", keep="first")
+    dropped = int(repeated.sum())
+    if dropped:
+        content = [*COLUMNS, *([HUMAN_LABEL] if HUMAN_LABEL in data.columns else [])]
+        first = data.drop_duplicates("id").set_index("id")
+        again = data[repeated]
+        for column in content[1:]:
+            before = first.loc[again["id"], column].fillna("").to_numpy()
+            differs = before != again[column].fillna("").to_numpy()
+            if differs.any():
+                place = int(np.argmax(differs))
+                raise DataError(
+                    f"{name}: id {again['id'].iloc[place]!r} stands for two different rows; their {column!r} is "
+                    f"{before[place]!r:.80} and {again[column].iloc[place]!r:.80}. Ids must be unique."
+                )
+        data = data[~repeated]
+    data = data.reset_index(drop=True)
+    data.attrs["dropped"] = {"repeats another row": dropped} if dropped else {}
+    return data
