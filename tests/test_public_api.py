@@ -11,7 +11,8 @@ import weaklm as wl
 from weaklm.cli import app
 from weaklm.project import Project
 
-VERBS = "init import lfs apply fit report curate train generate rescore compare explain export run demo".split()
+VERBS = ["init", "import", "lfs", "apply", "fit", "report", "curate", "train", "generate", "rescore", "compare"]
+VERBS += ["explain", "export", "run", "demo"]
 COMMANDS = get_command(app).commands  # type: ignore[attr-defined]
 
 

@@ -30,7 +30,7 @@ _HOME = {
     "SnorkelLabelModel": "label_model",
     "QualityModel": "quality",
     "Report": "report",
-    "Comparison": "report",
+    "Comparison": "comparison",
     "QualityDataset": "curation",
     "curate": "curation",
     "export": "exchange",
@@ -44,27 +44,37 @@ _HOME = {
 __all__ = ["__version__", *sorted(_HOME)]
 
 if TYPE_CHECKING:
-    from weaklm.analysis import LFAnalysis
-    from weaklm.apply import LFApplier, SFApplier
-    from weaklm.curation import QualityDataset, curate
-    from weaklm.data import ABSTAIN, ACCEPT, REJECT, Example, human_labels, read, split
-    from weaklm.exchange import export
-    from weaklm.functions import (
-        LabelingFunction,
-        SlicingFunction,
-        collect,
-        labeling_function,
-        load,
-        preprocessor,
-        slicing_function,
-    )
-    from weaklm.label_model import LabelModel, MajorityLabelVoter, SnorkelLabelModel
-    from weaklm.lm.generation import LanguageModel
-    from weaklm.lm.train import QLoRATrainer
-    from weaklm.project import Project
-    from weaklm.quality import QualityModel
-    from weaklm.report import Comparison, Report
-    from weaklm.rescoring import compare, rescore
+    from weaklm.analysis import LFAnalysis as LFAnalysis
+    from weaklm.apply import LFApplier as LFApplier
+    from weaklm.apply import SFApplier as SFApplier
+    from weaklm.comparison import Comparison as Comparison
+    from weaklm.curation import QualityDataset as QualityDataset
+    from weaklm.curation import curate as curate
+    from weaklm.data import ABSTAIN as ABSTAIN
+    from weaklm.data import ACCEPT as ACCEPT
+    from weaklm.data import REJECT as REJECT
+    from weaklm.data import Example as Example
+    from weaklm.data import human_labels as human_labels
+    from weaklm.data import read as read
+    from weaklm.data import split as split
+    from weaklm.exchange import export as export
+    from weaklm.functions import LabelingFunction as LabelingFunction
+    from weaklm.functions import SlicingFunction as SlicingFunction
+    from weaklm.functions import collect as collect
+    from weaklm.functions import labeling_function as labeling_function
+    from weaklm.functions import load as load
+    from weaklm.functions import preprocessor as preprocessor
+    from weaklm.functions import slicing_function as slicing_function
+    from weaklm.label_model import LabelModel as LabelModel
+    from weaklm.label_model import MajorityLabelVoter as MajorityLabelVoter
+    from weaklm.label_model import SnorkelLabelModel as SnorkelLabelModel
+    from weaklm.lm.generation import LanguageModel as LanguageModel
+    from weaklm.lm.train import QLoRATrainer as QLoRATrainer
+    from weaklm.project import Project as Project
+    from weaklm.quality import QualityModel as QualityModel
+    from weaklm.report import Report as Report
+    from weaklm.rescoring import compare as compare
+    from weaklm.rescoring import rescore as rescore
 
 
 def __getattr__(name: str) -> Any:

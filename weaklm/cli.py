@@ -9,7 +9,7 @@ import logging
 import sys
 import tomllib
 from collections.abc import Mapping
-from dataclasses import asdict, is_dataclass
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -399,7 +399,7 @@ def _plain(result: Any) -> Any:
         return result
     if hasattr(result, "iterrows"):  # a frame, without importing pandas to ask
         return json.loads(result.to_json(orient="records"))
-    return asdict(result) if is_dataclass(result) and not hasattr(result, "to_dict") else result.to_dict()
+    return result.to_dict() if hasattr(result, "to_dict") else asdict(result)
 
 
 def _place(folder: Path, file: str) -> None:

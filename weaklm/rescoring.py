@@ -6,10 +6,10 @@ from typing import Any
 import pandas as pd
 from numpy.typing import NDArray
 
+from weaklm.comparison import Comparison
 from weaklm.data import ACCEPT, complete
 from weaklm.errors import DataError
 from weaklm.quality import QualityModel
-from weaklm.report import Comparison
 
 
 def rescore(answers: pd.DataFrame, quality: QualityModel) -> NDArray[Any]:

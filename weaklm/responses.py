@@ -179,10 +179,8 @@ def _label_rows(data: pd.DataFrame) -> list[tuple[str, str, str]]:
 def _majority(labels: pd.DataFrame, ids: pd.Series) -> pd.Series:
     """Return the label that most annotators gave to each id; None without labels or on a tie."""
     sums = labels["label"].map({"ACCEPT": 1, "REJECT": -1}).groupby(labels["id"]).sum()
-    balance = ids.map(sums).fillna(0)
-    return pd.Series(np.select([balance > 0, balance < 0], ["ACCEPT", "REJECT"], default=""), index=ids.index).where(
-        balance != 0, None
-    )
+    names = {1: "ACCEPT", -1: "REJECT"}
+    return pd.Series([names.get(np.sign(balance)) for balance in ids.map(sums)], index=ids.index, dtype=object)
 
 
 def _splits(data: pd.DataFrame, test: float, random_state: int) -> pd.Series:

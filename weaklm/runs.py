@@ -43,7 +43,7 @@ class Runs:
         if known is not None and _is_there(self._store.folder, known["outputs"]):
             self._touch(run_id)
             log.info("%s: up to date (%s)", kind, run_id)
-            return known["outputs"]  # type: ignore[no-any-return]
+            return known["outputs"]
         started = time.monotonic()
         outputs = _plain(make())
         values = {"id": run_id, "kind": kind, "parents": list(parents), "settings": _plain(settings or {})}
@@ -51,7 +51,7 @@ class Runs:
         with self._store.write() as connection:
             connection.execute(table.delete().where(table.c.id == run_id))
             connection.execute(table.insert().values(**values, number=_next_number(connection)))
-        return outputs  # type: ignore[no-any-return]
+        return outputs
 
     def get(self, run_id: str) -> dict[str, Any] | None:
         """Return a recorded step by its id, or None."""

@@ -1,0 +1,119 @@
+"""The command line: the same results as the Project methods, JSON on stdout, honest exit codes."""
+
+import json
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from weaklm import cli
+from weaklm.demo import load
+
+
+def run(*arguments: object) -> int:
+    """Run the command line in this process and return its exit code."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("sys.argv", ["weaklm", *map(str, arguments)])
+        with pytest.raises(SystemExit) as stop:
+            cli.main()
+    return int(stop.value.code or 0)
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return a project that was filled and fitted by commands."""
+    place = tmp_path_factory.mktemp("cli") / "copilot"
+    data = load().responses.rename(columns={"instruction": "question"})
+    data[data["instruction_id"].isin(data["instruction_id"].unique()[:60])].to_csv(f"{place}.csv", index=False)
+    assert run("init", place, "--column", "instruction=question") == 0
+    assert run("import", f"{place}.csv", "-p", place) == 0
+    assert run("apply", "-p", place) == 0
+    assert run("fit", "--weak-only", "-p", place) == 0
+    return place
+
+
+def test_json_is_the_only_thing_on_stdout(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "--json", "-p", folder) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert document["kind"] == "report"
+
+
+def test_lfs_gives_a_row_a_function(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("lfs", "--json", "-p", folder) == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert {"function", "Coverage", "Overlaps", "Conflicts"} <= set(rows[0])
+
+
+def test_a_gate_that_is_not_met_exits_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("report", "--fail-under", "1.1", "-p", folder) == 3
+    assert "under the gate of 1.1" in capsys.readouterr().err
+
+
+def test_curate_and_export_agree(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("curate", "--confidence-threshold", "0.7", "-p", folder, "--json") == 0
+    rows_out = json.loads(capsys.readouterr().out)[-1]["rows out"]
+    assert run("export", tmp_path / "kept.parquet", "-p", folder) == 0
+    assert len(pd.read_parquet(tmp_path / "kept.parquet")) == rows_out > 0
+
+
+def test_explain_prints_votes_and_features(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row_id = load().responses["id"].iloc[0]
+    if run("explain", row_id, "-p", folder) == 1:  # not among the imported ones
+        assert "no response has the id" in capsys.readouterr().err
+    else:
+        assert "label model" in capsys.readouterr().out
+
+
+def test_compare_two_sources(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("compare", "copilot-a", "copilot-b", "--json", "-p", folder) == 0
+    assert json.loads(capsys.readouterr().out)["kind"] == "comparison"
+
+
+def test_labels_are_added_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    table = load().annotations
+    known = {row["id"] for row in load().responses.to_dict("records")}
+    imported = pd.read_csv(f"{folder}.csv", dtype=str)["id"]
+    table[table["id"].isin(imported) & table["id"].isin(known)].to_csv(tmp_path / "labels.csv", index=False)
+    assert run("labels", tmp_path / "labels.csv", "-p", folder, "--json") == 0
+    first = json.loads(capsys.readouterr().out)["n_labels"]
+    assert run("labels", tmp_path / "labels.csv", "-p", folder, "--json") == 0
+    assert (first > 50, json.loads(capsys.readouterr().out)["n_labels"]) == (True, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "message"),
+    [
+        (["aply"], 2, "Did you mean 'apply'"),
+        (["apply", "-p", "nowhere"], 1, "is no weaklm project"),
+        (["import", "nothing.csv", "-p", "{folder}"], 1, "there is no file nothing.csv"),
+        (["init", "x", "--column", "question"], 2, "expected OURS=YOURS"),
+        (["init", "x", "--column", "instructoin=q"], 2, "did you mean 'instruction'"),
+        (["report", "--source", "copilot-d", "-p", "{folder}"], 1, "no source 'copilot-d'; did you mean 'copilot-a'"),
+        (["report", "--split", "valid", "-p", "{folder}"], 1, "no response is in split 'valid'"),
+        (
+            ["train", "--base-model", "x", "--set", "learning_rat=1", "-p", "{folder}"],
+            2,
+            "did you mean 'learning_rate'",
+        ),
+        (["generate", "x", "--set", "temprature=1", "-p", "{folder}"], 2, "did you mean 'temperature'"),
+    ],
+)
+def test_a_wrong_command_says_what_is_wrong_and_exits(
+    folder: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], code: int, message: str
+) -> None:
+    assert run(*(argument.replace("{folder}", str(folder)) for argument in arguments)) == code
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+def test_nothing_is_made_by_a_wrong_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    run("init", "x", "--column", "instructoin=q")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_an_interruption_exits_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def interrupt(*_: object, **__: object) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("weaklm.project.Project.apply", interrupt)
+    assert run("apply", "-p", folder) == 130

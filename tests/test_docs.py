@@ -1,0 +1,36 @@
+"""What the documentation says is true: the README's code runs, its file names exist."""
+
+import contextlib
+import io
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+README = (ROOT / "README.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.slow
+def test_the_loop_of_the_readme_runs_as_it_stands() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
+    assert "passes_the_buck" in output.getvalue()
+    assert "tuned" in output.getvalue()
+
+
+def test_the_loop_of_the_readme_fits_in_thirty_lines() -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", README, flags=re.DOTALL)
+    assert len([line for line in code.splitlines() if line.strip()]) <= 30
+
+
+@pytest.mark.parametrize("name", re.findall(r"\]\(([^)]+)\)", README))
+def test_every_link_of_the_readme_leads_somewhere(name: str) -> None:
+    assert (ROOT / name).exists()
+
+
+@pytest.mark.parametrize("stage", re.search(r"weaklm/ +(.*?): the\n", README)[1].split(", "))  # type: ignore[index]
+def test_every_stage_that_the_readme_names_is_a_module(stage: str) -> None:
+    assert (ROOT / "weaklm" / f"{stage}.py").exists()

@@ -1,0 +1,308 @@
+"""The loop over a project folder: every verb, its memory, its refusals."""
+
+import json
+import logging
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+import weaklm as wl
+from tests.tiny_models import save_model
+from weaklm import ABSTAIN, ACCEPT, REJECT, labeling_function, slicing_function
+from weaklm.demo import load
+from weaklm.errors import FunctionError, GateError, ModelError, ProjectError, TemplateMismatchError
+from weaklm.project import Project
+
+TRAIN = {"max_steps": 2, "batch_size": 4, "micro_batch_size": 4, "max_length": 400, "r": 4, "save_every": 1}
+SETTINGS = {"train": TRAIN, "generate": {"max_new_tokens": 4}, "curate": {"confidence_threshold": 0.6}}
+
+
+@labeling_function
+def long_enough(x: Any) -> int:
+    """ACCEPT an answer of twelve words or more."""
+    return ACCEPT if len(x.response.split()) >= 12 else ABSTAIN
+
+
+@labeling_function(resources={"words": ("cannot", "unable", "sorry")})
+def refuses(x: Any, words: tuple[str, ...]) -> int:
+    """REJECT an answer that refuses."""
+    return REJECT if any(word in x.response.lower() for word in words) else ABSTAIN
+
+
+@labeling_function
+def unfinished(x: Any) -> int:
+    """REJECT an answer that stops in the middle."""
+    return ABSTAIN if x.response.strip().endswith((".", "!", "?")) else REJECT
+
+
+@slicing_function
+def asks_how(x: Any) -> bool:
+    """Whether the instruction asks how."""
+    return "how" in x.instruction.lower()
+
+
+def responses(n_instructions: int = 40) -> pd.DataFrame:
+    """Return the demo's answers to the first instructions, some of them held out."""
+    data = load().responses
+    chosen = [*data[data["split"] == "train"]["instruction_id"].unique()[: n_instructions - 8]]
+    chosen += [*data[data["split"] == "test"]["instruction_id"].unique()[:8]]
+    return data[data["instruction_id"].isin(chosen)].reset_index(drop=True)
+
+
+def filled(folder: Path) -> Project:
+    project = Project.create(folder, settings=SETTINGS)
+    project.add_responses(responses())
+    project.functions = [long_enough, refuses, unfinished]
+    project.slices = [asks_how]
+    return project
+
+
+@pytest.fixture(scope="module")
+def base_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return save_model(tmp_path_factory.mktemp("base") / "tiny-llama", window=2048)
+
+
+@pytest.fixture(scope="module")
+def looped(tmp_path_factory: pytest.TempPathFactory, base_model: Path) -> Iterator[Project]:
+    """Return a project after one turn of the loop; tests only read it."""
+    project = filled(tmp_path_factory.mktemp("looped") / "copilot")
+    project.run(base_model)
+    yield project
+    project.close()
+
+
+@pytest.fixture
+def project(tmp_path: Path) -> Iterator[Project]:
+    project = filled(tmp_path / "copilot")
+    yield project
+    project.close()
+
+
+def test_the_loop_makes_two_new_sources_that_are_scored(looped: Project) -> None:
+    assert looped.sources()[2:] == ["tiny-llama", f"tiny-llama-{looped.trained().id[:8]}"]
+    answers = looped.responses(source="tiny-llama")
+    assert len(answers) == 8
+    assert np.isfinite(looped.scores(answers)).all()
+
+
+def test_a_second_run_does_nothing(looped: Project, base_model: Path, caplog: pytest.LogCaptureFixture) -> None:
+    files = {path: path.stat().st_mtime_ns for path in looped.folder.rglob("*") if "project.db" not in path.name}
+    with caplog.at_level(logging.INFO, logger="weaklm"):
+        looped.run(base_model)
+    again = {path: path.stat().st_mtime_ns for path in looped.folder.rglob("*") if "project.db" not in path.name}
+    assert again == files
+    assert sum("up to date" in message for message in caplog.messages) >= 7
+
+
+def test_new_rows_cost_their_own_votes_only(project: Project) -> None:
+    everything = responses()
+    project.apply()
+    more = everything.head(3).assign(id=["n1", "n2", "n3"], source="copilot-c")
+    project.add_responses(more)
+    assert project.apply().computed == {"long_enough": 3, "refuses": 3, "unfinished": 3}
+
+
+def test_an_edited_function_costs_its_own_column_only(project: Project) -> None:
+    n_rows = project.apply().n_rows
+
+    @labeling_function(name="unfinished")
+    def edited(x: Any) -> int:
+        return ABSTAIN if x.response.strip().endswith((".", "!")) else REJECT
+
+    project.functions = [long_enough, refuses, edited]
+    assert project.apply().computed == {"unfinished": n_rows}
+
+
+def test_votes_are_those_of_the_functions(looped: Project) -> None:
+    data = looped.responses(split="train")
+    expected = wl.LFApplier(looped.functions).apply(data)
+    np.testing.assert_array_equal(looped.votes(data), expected)
+
+
+def test_training_rows_are_scored_by_models_that_did_not_see_them(looped: Project) -> None:
+    data = looped.responses(split="train")
+    in_sample = looped.quality.predict_proba(data)[:, ACCEPT]
+    assert not np.allclose(looped.scores(data), in_sample)
+
+
+def test_held_out_rows_are_scored_by_the_saved_model(looped: Project) -> None:
+    data = looped.responses(split="test")
+    np.testing.assert_allclose(looped.scores(data), looped.quality.predict_proba(data)[:, ACCEPT], atol=1e-12)
+
+
+def test_reports_default_to_held_out_instructions(looped: Project) -> None:
+    assert looped.report().summary()["n"] == len(looped.responses(split="test"))
+
+
+def test_a_report_is_saved_as_html_and_json(looped: Project) -> None:
+    looped.report()
+    folder = looped.last("report")
+    assert "<html" in (folder / "report.html").read_text(encoding="utf-8")
+    assert json.loads((folder / "report.json").read_text(encoding="utf-8"))["kind"] == "report"
+
+
+def test_a_gate_that_is_not_met_says_so(looped: Project) -> None:
+    with pytest.raises(GateError, match=r"the accept rate is .*, under the gate of 1.1"):
+        looped.report(fail_under=1.1)
+
+
+def test_an_explanation_adds_up_and_leads_back_to_the_code(looped: Project) -> None:
+    kept = looped.curated().to_frame().iloc[0]
+    why = looped.explain(kept["id"])
+    assert [vote["function"] for vote in why.votes] == ["long_enough", "refuses", "unfinished"]
+    assert why.votes[0]["code_hash"] == wl.functions.code_hash(long_enough)
+    assert why.score == pytest.approx(kept["score"])
+    assert why.curation == {"kept": True, "reason": ""}
+    assert why.runs["train"] == [looped.trained().id]
+
+
+def test_an_explanation_of_a_generated_answer_names_its_generation(looped: Project) -> None:
+    row = looped.responses(source="tiny-llama").iloc[0]
+    why = looped.explain(row["id"])
+    assert why.runs["generate"] is not None
+    assert why.curation is None
+    assert row["id"] in str(why)
+
+
+def test_an_unknown_id_is_told_the_nearest(looped: Project) -> None:
+    known = looped.responses()["id"].iloc[0]
+    with pytest.raises(ProjectError, match="no response has the id"):
+        looped.explain(known + "x")
+
+
+def test_curated_rows_are_of_the_train_split_and_exported(looped: Project, tmp_path: Path) -> None:
+    kept = looped.curated().to_frame()
+    assert set(kept["split"]) == {"train"}
+    assert looped.export(tmp_path / "rows.jsonl", "messages") == len(kept)
+    first = json.loads((tmp_path / "rows.jsonl").read_text(encoding="utf-8").splitlines()[0])
+    assert first["messages"][-1] == {"role": "assistant", "content": kept["response"].iloc[0]}
+
+
+def test_a_comparison_pairs_the_held_out_instructions(looped: Project) -> None:
+    comparison = looped.compare("copilot-a", "copilot-b")
+    assert comparison.summary()["n_pairs"] == 8
+
+
+def test_without_human_labels_the_model_is_not_calibrated(project: Project) -> None:
+    project.add_labels(load().annotations.query("id in @ids", local_dict={"ids": set(project.responses()["id"])}))
+    project.apply()
+    weak, human = project.fit(human_labels=False), project.fit()
+    assert (weak.n_human, weak.calibrated) == (0, False)
+    assert human.n_human > 50
+    assert human.calibrated
+    assert weak.id != human.id
+
+
+def test_an_interrupted_training_is_resumed_to_the_same_adapter(
+    looped: Project, base_model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from weaklm.lm import loop
+
+    project = filled(tmp_path / "other")
+    for step in (project.apply, project.fit, project.curate):
+        step()
+    take = loop.Loop._step
+    calls = []
+
+    def interrupted(self: Any, *args: Any) -> Any:
+        calls.append(1)
+        if len(calls) == 2:
+            raise KeyboardInterrupt
+        return take(self, *args)
+
+    monkeypatch.setattr(loop.Loop, "_step", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        project.train(base_model)
+    resumed = project.train(base_model)
+    monkeypatch.undo()
+    assert len(calls) == 3  # one step, the interruption, and only the second step again
+    straight = looped.folder / looped.trained().folder / "adapter_model.safetensors"
+    assert (project.folder / resumed.folder / "adapter_model.safetensors").read_bytes() == straight.read_bytes()
+    project.close()
+
+
+def test_a_function_that_raises_is_named_and_nothing_is_stored(project: Project) -> None:
+    @labeling_function
+    def broken(x: Any) -> int:
+        return 1 // len(x.prompt_prefix[:0])
+
+    project.functions = [long_enough, broken]
+    with pytest.raises(FunctionError, match=r"broken .*ZeroDivisionError"):
+        project.apply()
+    assert project.store.keys("votes") == []
+
+
+def test_a_vote_of_2_is_refused(project: Project) -> None:
+    project.functions = [labeling_function(name="two")(lambda _: 2)]
+    with pytest.raises(FunctionError, match="two returned 2"):
+        project.apply()
+
+
+def test_functions_that_never_vote_are_refused(project: Project) -> None:
+    project.functions = [labeling_function(name="mute")(lambda _: ABSTAIN)]
+    project.apply()
+    with pytest.raises(ModelError, match="vote"):
+        project.fit()
+    assert not (project.folder / "models").exists()
+
+
+def test_votes_of_one_class_only_are_refused_or_said(project: Project) -> None:
+    project.functions = [labeling_function(name="yes")(lambda _: ACCEPT)]
+    project.apply()
+    with pytest.raises(ModelError):
+        project.fit()
+    assert not (project.folder / "models").exists()
+
+
+def test_a_base_model_that_is_not_there_leaves_nothing(project: Project) -> None:
+    for step in (project.apply, project.fit, project.curate):
+        step()
+    with pytest.raises(ModelError, match="no-such-model"):
+        project.train(project.folder / "no-such-model")
+    assert not (project.folder / "adapters").exists() or not list((project.folder / "adapters").iterdir())
+
+
+def test_an_adapter_of_another_template_is_refused(looped: Project, tmp_path: Path, base_model: Path) -> None:
+    import shutil
+
+    base = shutil.copytree(base_model, tmp_path / "tiny-llama")
+    project = filled(tmp_path / "copilot")
+    for step in (project.apply, project.fit, project.curate):
+        step()
+    trained = project.train(base)
+    settings = json.loads((base / "tokenizer_config.json").read_text())
+    settings["chat_template"] = "{% for m in messages %}[{{ m['role'] }}] {{ m['content'] }}{% endfor %}"
+    (base / "tokenizer_config.json").write_text(json.dumps(settings))
+    with pytest.raises(TemplateMismatchError, match="force"):
+        project.generate(trained)
+    assert len(project.sources()) == 2
+    project.close()
+
+
+def test_the_step_that_is_missing_is_named(project: Project) -> None:
+    with pytest.raises(ProjectError, match=r"run apply\(\) first"):
+        project.fit()
+    with pytest.raises(ProjectError, match=r"has no fit yet; run fit\(\) first"):
+        project.report()
+    with pytest.raises(ProjectError, match="no base model is named"):
+        project.train()
+
+
+def test_an_empty_project_says_what_to_do(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    with pytest.raises(ProjectError, match="has no responses yet; import some"):
+        project.apply()
+
+
+def test_functions_come_from_the_libraries_and_the_projects_folder(tmp_path: Path) -> None:
+    project = Project.create(tmp_path)
+    (tmp_path / "lfs" / "mine.py").write_text(
+        "from weaklm import REJECT, labeling_function\n\n@labeling_function\ndef my_own(x):\n    return REJECT\n"
+    )
+    names = [function.name for function in project.functions]
+    assert "my_own" in names
+    assert len(names) > 12
