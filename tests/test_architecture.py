@@ -19,6 +19,8 @@ RANKS = {
     "text": 1,
     "code": 2,
     "corpus": 2,
+    "form": 2,
+    "questions": 2,
     "functions": 3,
     "estimation": 4,
     "exchange": 4,

@@ -49,6 +49,8 @@ def main() -> None:
     """Run the command line and exit with its code."""
     logging.basicConfig(stream=sys.stderr, level=logging.WARNING, format="%(message)s")
     logging.getLogger("weaklm").setLevel(logging.INFO)
+    if str(Path.cwd()) not in sys.path and "" not in sys.path:
+        sys.path.insert(0, str(Path.cwd()))  # as `python -m` does, so that lfs/ and slices/ beside you are found
     try:
         code = app(standalone_mode=False) or 0
     except _UsageError as error:

@@ -6,6 +6,7 @@ are required; :func:`complete` fills in the rest.
 
 import hashlib
 import json
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 from numpy.typing import NDArray
 
 from weaklm.errors import DataError, nearest
@@ -55,7 +57,7 @@ class Example(SimpleNamespace):
     source: str
     split: str
 
-    def __init__(self, **columns: Any) -> None:
+    def __init__(self, /, **columns: Any) -> None:  # a column may be named self
         super().__init__(**(dict.fromkeys(COLUMNS, "") | columns))
 
     def __getitem__(self, column: str) -> Any:
@@ -84,7 +86,7 @@ def read(
 ) -> pd.DataFrame:
     """Return the examples of a CSV, JSONL or Parquet file, or of a DataFrame, with every standard column.
 
-    Rows that repeat another row whole are dropped; ``result.attrs["dropped"]`` counts them by reason.
+    Rows that repeat the id, texts and label of an earlier row are dropped; ``result.attrs["dropped"]`` counts them.
 
     Parameters
     ----------
@@ -111,7 +113,7 @@ def read(
     [['Why?', 'Because.', 'llama']]
     """
     name = "the frame" if isinstance(path, pd.DataFrame) else str(path)
-    frame = path.copy() if isinstance(path, pd.DataFrame) else _read_file(Path(path))
+    frame = _named(path if isinstance(path, pd.DataFrame) else _read_file(Path(path)), name)
     if frame.empty:
         raise DataError(f"{name} has no rows; at least one row with an instruction and a response is expected")
     frame = _rename(frame, columns or {}, keep, name)
@@ -129,13 +131,13 @@ def complete(data: pd.DataFrame, name: str = "the frame") -> pd.DataFrame:
     ``instruction_id`` becomes a hash of prompt_prefix, instruction and context; a missing ``id`` a hash of the
     content.
     """
+    data = _named(data, name)
     for column in ("instruction", "response"):
         if column not in data.columns:
             raise DataError(
                 f"{name} has no column {column!r}; {nearest(column, data.columns)} "
                 f"Name yours with columns={{{column!r}: ...}}."
             )
-    data = data.copy()
     for column in TEXT_COLUMNS:
         required = column in ("instruction", "response")
         data[column] = _strings(data, column, name, required=required)
@@ -192,7 +194,17 @@ def content_hash(*parts: str) -> str:
     return digest.hexdigest()[:16]
 
 
+def _named(data: pd.DataFrame, name: str) -> pd.DataFrame:
+    """Return a copy whose column names are strings, each there once."""
+    data = data.set_axis(data.columns.map(str), axis=1)
+    if (twice := data.columns.duplicated()).any():
+        raise DataError(f"{name} has two columns named {data.columns[twice][0]!r}; names must be unique")
+    return data
+
+
 def _read_file(path: Path) -> pd.DataFrame:
+    if path.is_dir():
+        raise DataError(f"{path} is a folder; a .csv, .jsonl or .parquet file was expected")
     if not path.is_file():
         beside = [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else []
         raise DataError(f"there is no file {path}; {nearest(path.name, beside)}")
@@ -206,8 +218,8 @@ def _read_file(path: Path) -> pd.DataFrame:
         return reader(path)
     except UnicodeDecodeError as error:
         raise DataError(f"{path} is not UTF-8 text: byte {error.start} cannot be read. Save it as UTF-8.") from error
-    except (pd.errors.ParserError, pd.errors.EmptyDataError, OSError) as error:
-        raise DataError(f"{path} cannot be read as {path.suffix.lower()}: {error}") from error
+    except (pd.errors.ParserError, pd.errors.EmptyDataError, pyarrow.ArrowException, OSError) as error:
+        raise DataError(f"{path} cannot be read as {path.suffix.lower()}: {str(error).strip()}") from error
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
@@ -217,7 +229,7 @@ def _read_csv(path: Path) -> pd.DataFrame:
 
 def _read_jsonl(path: Path) -> pd.DataFrame:
     rows = []
-    with path.open(encoding="utf-8") as lines:
+    with path.open(encoding="utf-8-sig") as lines:
         for number, line in enumerate(lines, start=1):
             if not line.strip():
                 continue
@@ -227,6 +239,10 @@ def _read_jsonl(path: Path) -> pd.DataFrame:
                 raise DataError(f"{path}, line {number}: not JSON ({error}); one object a line is expected") from error
             if not isinstance(row, dict):
                 raise DataError(f"{path}, line {number}: {line.strip()[:60]!r} is not a JSON object")
+            if "\\u" in line and re.search("[\ud800-\udfff]", json.dumps(row, ensure_ascii=False)):
+                raise DataError(
+                    f"{path}, line {number}: an escape such as \\ud83d stands alone; it is half a character"
+                )
             rows.append(row)
     return pd.DataFrame(rows)
 
@@ -292,7 +308,7 @@ def _hashes(data: pd.DataFrame, parts: Sequence[str]) -> pd.Series:
 def _labels(values: pd.Series, name: str) -> pd.Series:
     known: list[str | None] = []
     for row, value in enumerate(values.tolist()):
-        if value is None or value != value or (isinstance(value, str) and not value.strip()):  # noqa: PLR0124 (NaN)
+        if value is None or value is pd.NA or value != value or str(value).strip() == "":  # noqa: PLR0124 (NaN)
             known.append(None)
             continue
         text = str(int(value)) if isinstance(value, float) and value.is_integer() else str(value).strip().lower()

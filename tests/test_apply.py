@@ -1,0 +1,280 @@
+"""Votes and slice membership: order, checks, and messages that name the function and the example."""
+
+import warnings
+from collections.abc import Callable
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from weaklm.apply import LFApplier, SFApplier
+from weaklm.data import ABSTAIN, ACCEPT, REJECT
+from weaklm.errors import DataError, FunctionError
+from weaklm.functions import LabelingFunction, SlicingFunction, labeling_function, preprocessor, slicing_function
+
+
+@labeling_function
+def says_sorry(x: Any) -> int:
+    return REJECT if "sorry" in x.response.lower() else ABSTAIN
+
+
+@labeling_function
+def gives_reason(x: Any) -> int:
+    return ACCEPT if "because" in x.response.lower() else ABSTAIN
+
+
+def frame(*responses: str, **columns: Any) -> pd.DataFrame:
+    rows = {"id": [f"row-{i}" for i in range(len(responses))], "instruction": "Why?", "response": list(responses)}
+    return pd.DataFrame(rows | columns)
+
+
+def returning(value: Any) -> LabelingFunction:
+    return LabelingFunction("odd_one", lambda _: value)
+
+
+def test_votes_are_one_column_a_function_in_order() -> None:
+    L = LFApplier([says_sorry, gives_reason]).apply(frame("Sorry.", "Because.", "Sorry, because.", "No."))
+    assert L.dtype == np.int8
+    assert L.tolist() == [[0, -1], [-1, 1], [0, 1], [-1, -1]]
+
+
+@pytest.mark.parametrize(
+    "index",
+    [[3, 0, 2, 1], [7, 7, 7, 7], list("bdca"), pd.MultiIndex.from_product([["a", "b"], [1, 0]]), [1.5, np.nan, 2, 3]],
+    ids=["shuffled", "repeated", "text", "levels", "gap"],
+)
+def test_row_order_is_the_order_of_the_frame_on_any_index(index: Any) -> None:
+    data = frame("Sorry.", "Because.", "No.", "Sorry, because.").set_axis(index, axis=0)
+    assert LFApplier([says_sorry, gives_reason]).apply(data).tolist() == [[0, -1], [-1, 1], [-1, -1], [0, 1]]
+
+
+def test_a_frame_with_instruction_and_response_alone_is_enough() -> None:
+    data = pd.DataFrame({"instruction": ["Why?"], "response": ["Sorry."]})
+    assert LFApplier([says_sorry]).apply(data).tolist() == [[0]]
+
+
+def test_the_frame_of_the_caller_stays_as_it_is() -> None:
+    data = frame("Sorry.", tags=[["a"]])
+
+    def grows(x: Any) -> int:
+        x.tags.append("b")
+        return len(x.tags) - 2
+
+    appliers = [LabelingFunction("first", grows), LabelingFunction("second", grows)]
+    assert LFApplier(appliers).apply(data).tolist() == [[0, 0]]
+    assert data.columns.tolist() == ["id", "instruction", "response", "tags"]
+    assert data.tags.tolist() == [["a"]]
+
+
+def test_a_raising_function_is_named_with_the_example_and_the_cause() -> None:
+    divides = LabelingFunction("divides", lambda x: 1 // len(x.response))
+    with pytest.raises(FunctionError, match=r"^divides failed on example 'row-1': ZeroDivisionError: ") as caught:
+        LFApplier([says_sorry, divides]).apply(frame("a", "", "b"))
+    assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+@pytest.mark.parametrize("vote", [2, -2, True, False, 1.0, "1", float("nan"), np.bool_(True), np.int64(3), [1]])
+def test_a_vote_that_is_none_is_named(vote: Any) -> None:
+    with pytest.raises(FunctionError) as caught:
+        LFApplier([returning(vote)]).apply(frame("a"))
+    assert str(caught.value) == (
+        f"odd_one returned {vote!r} on example 'row-0', not -1 (ABSTAIN), 0 (REJECT) or 1 (ACCEPT)"
+    )
+
+
+def test_a_missing_return_is_explained() -> None:
+    with pytest.raises(FunctionError, match=r"odd_one returned None .*; does every branch return a vote\?"):
+        LFApplier([returning(None)]).apply(frame("a"))
+
+
+def test_numpy_and_enum_integers_are_votes() -> None:
+    class Vote(IntEnum):
+        NO = 0
+
+    votes = [LabelingFunction(str(i), lambda _, v=v: v) for i, v in enumerate([np.int64(1), np.int8(-1), Vote.NO])]
+    assert LFApplier(votes).apply(frame("a")).tolist() == [[1, -1, 0]]
+
+
+@pytest.mark.parametrize("value", [None, 1, "yes", float("nan"), np.int64(1), [True], False, np.bool_(False)])
+def test_only_true_is_membership(value: Any) -> None:
+    S = SFApplier([SlicingFunction("odd", lambda _: value), SlicingFunction("all", lambda _: True)]).apply(frame("a"))
+    assert S.dtype == np.bool_
+    assert S.tolist() == [[False, True]]
+
+
+def test_a_numpy_true_is_membership() -> None:
+    numpy_true: Any = np.bool_(True)
+    assert SFApplier([SlicingFunction("all", lambda _: numpy_true)]).apply(frame("a")).all()
+
+
+def sets_a_column(x: Any) -> int:
+    x.seen = True
+    return ABSTAIN
+
+
+def changes_a_column(x: Any) -> int:
+    x.response = x.response.lower()
+    return ABSTAIN
+
+
+def drops_a_column(x: Any) -> int:
+    del x.context
+    return ABSTAIN
+
+
+@pytest.mark.parametrize(
+    ("f", "column"), [(sets_a_column, "seen"), (changes_a_column, "response"), (drops_a_column, "context")]
+)
+def test_a_function_that_changes_the_example_is_named(f: Callable[[Any], int], column: str) -> None:
+    with pytest.raises(FunctionError, match=rf"^meddles changed '{column}' of example 'row-0'; .*pre=\[...\]"):
+        LFApplier([LabelingFunction("meddles", f), says_sorry]).apply(frame("Sorry."))
+
+
+def test_functions_behind_one_remembered_preprocessor_do_not_see_each_others_changes() -> None:
+    @preprocessor(memoize=True)
+    def lowered(x: Any) -> Any:
+        x.lower = x.response.lower()
+        return x
+
+    @labeling_function(pre=[lowered])
+    def overwrites(x: Any) -> int:
+        x.lower = "because"
+        return ABSTAIN
+
+    @labeling_function(pre=[lowered])
+    def sorry(x: Any) -> int:
+        return REJECT if "sorry" in x.lower else ABSTAIN
+
+    assert LFApplier([overwrites, sorry]).apply(frame("SORRY")).tolist() == [[-1, 0]]
+
+
+def test_a_column_that_no_row_has_is_an_error_before_the_first_row() -> None:
+    calls = []
+
+    @labeling_function
+    def counts(x: Any) -> int:
+        calls.append(x.id)
+        return ABSTAIN
+
+    @labeling_function
+    def misspelled(x: Any) -> int:
+        return REJECT if x.respones == "" else ABSTAIN
+
+    with pytest.raises(FunctionError, match=r"misspelled reads column 'respones', which no row has; .*'response'"):
+        LFApplier([counts, misspelled]).apply(frame("a"))
+    assert calls == []
+
+
+def test_a_misspelled_column_in_a_helper_is_found_too() -> None:
+    with pytest.raises(FunctionError, match=r"uses_helper reads column 'contxt', which no row has; .*'context'"):
+        LFApplier([uses_helper]).apply(frame("a"))
+
+
+def helper(x: Any) -> str:
+    return str(x.contxt)
+
+
+@labeling_function
+def uses_helper(x: Any) -> int:
+    return REJECT if helper(x) else ABSTAIN
+
+
+def test_columns_that_a_function_tests_for_may_be_missing() -> None:
+    @labeling_function
+    def by_has(x: Any) -> int:
+        return int(x.device == "phone") if hasattr(x, "device") else ABSTAIN
+
+    @labeling_function
+    def by_get(x: Any) -> int:
+        return REJECT if getattr(x, "locale", "en") == "de" else ABSTAIN
+
+    @labeling_function
+    def by_try(x: Any) -> int:
+        try:
+            return int(x.rating > 3)
+        except AttributeError:
+            return ABSTAIN
+
+    @labeling_function
+    def by_in(x: Any) -> int:
+        return int(x.rank) if "rank" in vars(x) else ABSTAIN
+
+    @labeling_function
+    def by_another_name(x: Any) -> int:
+        return REJECT if any(x.isupper() for x in x.response.split()) else ABSTAIN
+
+    functions = [by_has, by_get, by_try, by_in, by_another_name]
+    assert LFApplier(functions).apply(frame("a")).tolist() == [[-1] * 5]
+
+
+def test_the_human_label_is_hidden() -> None:
+    @labeling_function
+    def cheats(x: Any) -> int:
+        return int(x.human_label == "ACCEPT")
+
+    sneaks = LabelingFunction("sneaks", lambda x: int(getattr(x, "human_" + "label") == "ACCEPT"))
+    data = frame("a", human_label=["ACCEPT"])
+    with pytest.raises(FunctionError, match="cheats reads column 'human_label', which functions never see"):
+        LFApplier([cheats]).apply(data)
+    with pytest.raises(FunctionError, match=r"sneaks failed on example 'row-0': AttributeError: .*'human_label'"):
+        LFApplier([sneaks]).apply(data)
+
+
+def test_slices_that_read_the_response_are_flagged() -> None:
+    @preprocessor
+    def tokens(x: Any) -> Any:
+        x.tokens = x.response.split()
+        return x
+
+    @slicing_function
+    def long_answer(x: Any) -> bool:
+        return len(x.response) > 500
+
+    @slicing_function(pre=[tokens])
+    def many_words(x: Any) -> bool:
+        return len(x.tokens) > 50
+
+    @slicing_function
+    def asks_how(x: Any) -> bool:
+        return bool(x["instruction"].startswith("How"))
+
+    assert SFApplier([long_answer, many_words, asks_how]).reads_response == ["long_answer", "many_words"]
+
+
+def test_the_wrong_kind_of_function_is_refused() -> None:
+    asks = SlicingFunction("asks", lambda _: True)
+    with pytest.raises(FunctionError, match="LFApplier got the slicing function 'asks'; it takes labeling functions"):
+        LFApplier([asks])
+    with pytest.raises(FunctionError, match="SFApplier got the labeling function 'says_sorry'; it takes slicing"):
+        SFApplier([says_sorry])
+    with pytest.raises(FunctionError, match=r"LFApplier got <function .*; decorate it with @labeling_function"):
+        LFApplier([helper])  # type: ignore[list-item]
+    with pytest.raises(FunctionError, match="a list of labeling functions was expected"):
+        LFApplier(says_sorry)
+
+
+def test_no_function_and_equal_names_are_refused() -> None:
+    with pytest.raises(FunctionError, match="SFApplier got no function; at least one slicing function is needed"):
+        SFApplier([])
+    with pytest.raises(FunctionError, match="LFApplier got two functions named 'odd_one'; names must be unique"):
+        LFApplier([returning(0), returning(1)])
+
+
+def test_data_without_responses_is_refused() -> None:
+    with pytest.raises(DataError, match="the frame has no column 'response'; did you mean 'responses'"):
+        LFApplier([says_sorry]).apply(pd.DataFrame({"instruction": ["a"], "responses": ["b"]}))
+
+
+def test_progress_goes_to_stderr(capsys: pytest.CaptureFixture[str]) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        LFApplier([says_sorry], progress=True).apply(frame("a", "b"))
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert "2/2" in printed.err
+
+
+def test_no_rows_give_no_votes() -> None:
+    assert LFApplier([says_sorry, gives_reason]).apply(frame("a")[:0]).shape == (0, 2)

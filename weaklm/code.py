@@ -1,0 +1,280 @@
+"""What a function's code says: a hash that changes when it could vote differently, and the columns that it reads."""
+
+import __future__
+
+import ast
+import functools
+import hashlib
+import inspect
+import re
+import sys
+import sysconfig
+import textwrap
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import CodeType, FunctionType, MethodType, ModuleType
+from typing import Any
+
+import cloudpickle
+from snorkel.labeling import LabelingFunction as SnorkelLabelingFunction
+from snorkel.preprocess import BasePreprocessor
+
+_FUTURE = __future__.annotations.compiler_flag
+_LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
+
+
+def code_hash(function: Any) -> str:
+    """Return 16 hexadecimal digits that change when the function could vote differently.
+
+    They cover its source (without comments, docstring and layout), default and closure values, resources,
+    preprocessors, and the functions and values of its module that it refers to. Its name does not count.
+    """
+    return hashlib.sha256(repr(_describe(function, set())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+
+
+def reads(function: Any) -> set[str]:
+    """Return the columns that a function may read as ``x.column`` or ``x["column"]``, as far as its source tells.
+
+    Its preprocessors, and the functions that it hands ``x`` to, count too; columns that its preprocessors add do not.
+
+    >>> from weaklm.functions import slicing_function
+    >>> @slicing_function
+    ... def long_answer(x):
+    ...     return len(x.response) > 500
+    >>> reads(long_answer)
+    {'response'}
+    """
+    return _uses(function, 0, set()).read
+
+
+def needs(function: Any) -> set[str]:
+    """Return the columns that a function reads without first testing whether they are there.
+
+    Empty where the source cannot say: behind preprocessors, ``try``, or a second meaning of the argument's name.
+
+    >>> from weaklm.functions import slicing_function
+    >>> @slicing_function
+    ... def from_phone(x):
+    ...     return x.device == "phone" and getattr(x, "locale", "en") == "en"
+    >>> sorted(reads(from_phone)), sorted(needs(from_phone))
+    (['device', 'locale'], ['device'])
+    """
+    uses = _uses(function, 0, set())
+    return set() if function._pre else uses.read - uses.optional
+
+
+# The hash
+
+
+def _describe(value: Any, seen: set[int]) -> Any:
+    """Return nested tuples of strings that together identify a value: code for functions, content for data."""
+    if value is None or isinstance(value, str | bytes | int | float | complex):
+        return type(value).__name__, repr(value)
+    if isinstance(value, ModuleType):
+        return value.__name__, str(getattr(value, "__version__", ""))
+    if isinstance(value, re.Pattern):
+        return "regex", repr(value.pattern), str(value.flags)
+    if isinstance(value, set | frozenset):
+        return "set", *sorted(repr(_describe(item, seen)) for item in value)
+    if isinstance(value, Mapping):
+        return "mapping", *(_describe(item, seen) for item in value.items())
+    if isinstance(value, list | tuple):
+        return "sequence", *(_describe(item, seen) for item in value)
+    return _describe_code(value, seen)
+
+
+def _describe_code(value: Any, seen: set[int]) -> Any:
+    """Identify functions and what wraps them, classes, and objects of any class, each in full once."""
+    if id(value) in seen:
+        return ("seen",)
+    seen.add(id(value))
+    if isinstance(value, SnorkelLabelingFunction | BasePreprocessor):
+        f = getattr(value, "_f", None) or type(value)
+        return tuple(_describe(part, seen) for part in (f, dict(getattr(value, "_resources", {})), list(value._pre)))
+    if isinstance(value, FunctionType):
+        return _describe_function(value, seen)
+    if isinstance(value, functools.partial):
+        return "partial", _describe([value.func, value.args, value.keywords], seen)
+    if isinstance(value, MethodType):
+        return "method", _describe([value.__func__, value.__self__], seen)
+    if isinstance(wrapped := getattr(value, "__wrapped__", None), FunctionType):  # functools.cache and its like
+        return "wrapped", _describe(wrapped, seen)
+    kind = value if isinstance(value, type) else type(value)
+    name = f"{kind.__module__}.{kind.__qualname__}"
+    if isinstance(value, type):
+        own = {} if _is_library(value) else vars(value)
+        parts = [v for k, v in own.items() if not k.startswith("__") or isinstance(v, FunctionType)]
+        return name, *(_describe(part, seen) for part in (*parts, *(value.__bases__ if own else ())))
+    if callable(value) and hasattr(value, "__qualname__"):  # built in
+        return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
+    if hasattr(value, "__dict__") and not _is_library(kind):
+        return name, _describe(kind, seen), _describe(vars(value), seen)
+    return name, _digest(value)
+
+
+def _describe_function(f: FunctionType, seen: set[int]) -> Any:
+    if _is_library(f):  # its own code says its version; what it refers to (caches, say) changes as it runs
+        return f.__module__, f.__qualname__, _bytecode(f.__code__)
+    globals_used = [f.__globals__[n] for n in sorted(_global_names(f.__code__)) if n in f.__globals__]
+    cells = [cell.cell_contents for cell in f.__closure__ or ()]
+    values = [f.__defaults__ or (), f.__kwdefaults__ or {}, cells, globals_used]
+    return _source(f), *(_describe(part, seen) for part in values)
+
+
+def _source(f: FunctionType) -> str:
+    """Return the function's syntax tree as text, or its bytecode where the source is not what runs."""
+    tree = _syntax(f)
+    if tree is None or not _compiles_to(tree, f.__code__):
+        return repr(_bytecode(f.__code__))
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:] or [ast.Pass()]
+    tree.name = ""
+    return ast.dump(tree)
+
+
+def _syntax(f: Callable[..., Any]) -> ast.FunctionDef | None:
+    """Return the syntax tree of a ``def`` without its decorators, or None where there is none: no source, a lambda."""
+    try:
+        tree = ast.parse(textwrap.dedent(inspect.getsource(f))).body[0]
+    except (OSError, TypeError, SyntaxError, IndexError):
+        return None
+    if not isinstance(tree, ast.FunctionDef):
+        return None
+    tree.decorator_list = []
+    return tree
+
+
+def _compiles_to(tree: ast.FunctionDef, code: CodeType) -> bool:
+    """Tell whether the source is still what was compiled: the file may have been edited since it was imported."""
+    outer = ast.parse(f"def outer({', '.join(code.co_freevars)}): pass").body[0]
+    assert isinstance(outer, ast.FunctionDef)
+    outer.body = [tree]  # names of the enclosing function stay closure variables
+    again = compile(ast.Module([outer], []), "", "exec", flags=code.co_flags & _FUTURE, dont_inherit=True)
+    outer_code = next(constant for constant in again.co_consts if isinstance(constant, CodeType))
+    inner = [constant for constant in outer_code.co_consts if isinstance(constant, CodeType)]
+    return any(_bytecode(constant) == _bytecode(code) for constant in inner if constant.co_name == code.co_name)
+
+
+def _bytecode(code: CodeType) -> Any:
+    constants = [_bytecode(c) if isinstance(c, CodeType) else (type(c).__name__, repr(c)) for c in code.co_consts]
+    return code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, tuple(constants)
+
+
+def _global_names(code: CodeType) -> set[str]:
+    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return set(code.co_names).union(*(_global_names(inner) for inner in nested))
+
+
+def _is_library(value: Any) -> bool:
+    """Tell whether a function or class belongs to Python or an installed package."""
+    if isinstance(value, FunctionType):
+        return value.__code__.co_filename.startswith((*_LIBRARIES, "<frozen"))
+    file = getattr(sys.modules.get(value.__module__), "__file__", None) or _LIBRARIES[0]  # built in
+    return value.__module__ != "__main__" and file.startswith(_LIBRARIES)
+
+
+def _digest(value: Any) -> str:
+    try:
+        return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
+    except Exception:  # a lock, a connection: pickling raises whatever the class likes; the class is all we know
+        return ""
+
+
+# The columns
+
+
+@dataclass
+class _Uses:
+    """Columns that are read, added, and read only if they are there."""
+
+    read: set[str] = field(default_factory=set)
+    written: set[str] = field(default_factory=set)
+    optional: set[str] = field(default_factory=set)
+
+    def then(self, later: "_Uses") -> None:
+        """Take in what happens next, which may read what was added before."""
+        self.read |= later.read - self.written
+        self.optional |= later.optional
+        self.written |= later.written
+
+
+def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
+    """Return what a function, and before it its preprocessors, do with the argument at a position."""
+    uses = _Uses()
+    for earlier in getattr(function, "_pre", ()):
+        uses.then(_uses(earlier, 0, seen))
+    if isinstance(fields := getattr(function, "field_names", None), Mapping):  # Snorkel's preprocessors by class
+        uses.then(_Uses(read=set(fields.values())))
+    f = getattr(function, "_f", function)
+    tree = _syntax(f) if callable(f) and id(f) not in seen else None
+    arguments = [] if tree is None else [*tree.args.posonlyargs, *tree.args.args]
+    if tree is not None and position < len(arguments):
+        reader = _Reader(f, arguments[position].arg, seen | {id(f)})
+        for statement in tree.body:
+            reader.visit(statement)
+        if not reader.certain:
+            reader.uses.optional |= reader.uses.read
+        uses.then(reader.uses)
+    return uses
+
+
+class _Reader(ast.NodeVisitor):
+    """Collects what the body of a function does with the columns of its argument ``x``."""
+
+    def __init__(self, f: Callable[..., Any], x: str, seen: set[int]) -> None:
+        self.uses, self._f, self._x, self._seen = _Uses(), f, x, seen
+        self.certain = True  # False where errors are handled, or the argument's name gets a second meaning
+
+    def _is_x(self, node: ast.AST) -> bool:
+        return isinstance(node, ast.Name) and node.id == self._x
+
+    def _column(self, name: str, context: ast.expr_context) -> None:
+        (self.uses.read if isinstance(context, ast.Load) else self.uses.written).add(name)
+
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        if self._is_x(node.value) and not node.attr.startswith("__"):
+            self._column(node.attr, node.ctx)
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        if self._is_x(node.value) and isinstance(node.slice, ast.Constant):
+            self._column(str(node.slice.value), node.ctx)
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        called = node.func.id if isinstance(node.func, ast.Name) else ""
+        if called in ("getattr", "hasattr") and self._is_x(node.args[0]) and isinstance(node.args[1], ast.Constant):
+            column = str(node.args[1].value)
+            self.uses.read.add(column)
+            if called == "hasattr" or len(node.args) == 3:
+                self.uses.optional.add(column)
+        for position, argument in enumerate(node.args):
+            if self._is_x(argument):
+                self.uses.then(_uses(self._resolve(node.func), position, self._seen))
+        self.generic_visit(node)
+
+    def visit_Compare(self, node: ast.Compare) -> None:
+        if isinstance(node.left, ast.Constant) and isinstance(node.ops[0], ast.In | ast.NotIn):
+            self.uses.optional.add(str(node.left.value))  # "column" in vars(x)
+        self.generic_visit(node)
+
+    def visit_Try(self, node: ast.Try) -> None:
+        self.certain = False
+        self.generic_visit(node)
+
+    def visit_Name(self, node: ast.Name) -> None:
+        self.certain &= not (self._is_x(node) and isinstance(node.ctx, ast.Store))
+
+    def visit_arg(self, node: ast.arg) -> None:
+        self.certain &= node.arg != self._x
+
+    def _resolve(self, called: ast.expr) -> Any:
+        """Return the function that an expression such as ``helper`` or ``module.helper`` names, if it can be found."""
+        code, cells = self._f.__code__, self._f.__closure__ or ()
+        names = self._f.__globals__ | dict(zip(code.co_freevars, (c.cell_contents for c in cells), strict=True))
+        if isinstance(called, ast.Name):
+            return names.get(called.id)
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+            return getattr(names.get(called.value.id), called.attr, None)
+        return None
