@@ -93,7 +93,7 @@ def domain_slices() -> list[object]:
 
 def loop(path: Path, folder: Path, steps: int) -> None:
     """Run the project loop, weak only, with the stand-in as the base model, and print what each step says."""
-    from weaklm.demo.standin import standin
+    from weaklm.demo.stand_in import standin
 
     project = wl.Project.create(folder, settings={"train": {"max_steps": steps}, "generate": {"max_new_tokens": 48}})
     data = read(path)

@@ -144,8 +144,8 @@ def _by_row(
 
 
 def _holds_containers(frame: pd.DataFrame) -> bool:
-    objects = frame.select_dtypes(object).drop(columns=[*COLUMNS], errors="ignore")
-    return any(isinstance(value, list | dict | set | np.ndarray) for column in objects for value in objects[column])
+    others = [column for column in frame.columns if column not in COLUMNS and frame[column].dtype == object]
+    return any(isinstance(value, list | dict | set | np.ndarray) for column in others for value in frame[column])
 
 
 def _call(function: Any, x: Example) -> Any:

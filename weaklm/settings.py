@@ -6,7 +6,6 @@ options to learn or to keep in step.
 
 import ast
 import functools
-import importlib.util
 import json
 import tomllib
 from collections.abc import Mapping
@@ -74,9 +73,8 @@ def known_keys(table: str) -> tuple[str, ...]:
         return _FIXED[table]
     module, name, ignored = _STAGES[table]
     # From the source, not by import: the trainer's module would load torch to answer.
-    spec = importlib.util.find_spec(module)
-    assert spec is not None and spec.origin is not None
-    node: Any = ast.parse(Path(spec.origin).read_text(encoding="utf-8"))
+    path = Path(__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    node: Any = ast.parse(path.read_text(encoding="utf-8"))
     for part in name.split("."):
         node = next(inner for inner in node.body if getattr(inner, "name", None) == part)
     arguments = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]

@@ -1,0 +1,237 @@
+"""A language model that answers: a base model with or without a LoRA adapter; load, generate, save, merge."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import torch
+from peft import PeftModel
+
+from weaklm.atomic import atomic_folder
+from weaklm.data import HUMAN_LABEL, complete, content_hash
+from weaklm.errors import ModelError
+from weaklm.lm.adapter import ADAPTER_CONFIG, load_adapter, merged, write_adapter
+from weaklm.lm.base_model import BaseModel, check_replaceable, load_base, quiet
+from weaklm.lm.decoding import continue_prompts
+from weaklm.lm.template import EncodedRows
+
+MANIFEST = "weaklm.json"
+AS_TRAINED = "as trained"
+
+
+class LanguageModel:
+    """A base model, alone or with a LoRA adapter, and the locked template that it is asked through.
+
+    Made by :meth:`load` and by ``QLoRATrainer.fit``.
+
+    Attributes
+    ----------
+    base
+        The base model that was loaded, with its tokenizer and template.
+    model
+        The module that computes: the base model, or peft's model around it.
+    manifest
+        How the adapter was trained; empty for a base model.
+    """
+
+    def __init__(self, base: BaseModel, model: Any = None, manifest: dict[str, Any] | None = None) -> None:
+        self.base = base
+        self.model = base.model if model is None else model
+        self.manifest = manifest or {}
+
+    def __repr__(self) -> str:
+        kind = "adapter on" if self.has_adapter else "base model"
+        return f"<LanguageModel: {kind} {self.base.name!r}, {self.base.quantize or 'not quantised'}>"
+
+    @property
+    def has_adapter(self) -> bool:
+        """Whether LoRA layers are inside."""
+        return isinstance(self.model, PeftModel)
+
+    @property
+    def history(self) -> list[dict[str, float]]:
+        """Return one entry a training step: step, loss (nats a response token), learning_rate, grad_norm, n_tokens."""
+        return list(self.manifest.get("history", []))
+
+    @property
+    def dropped(self) -> dict[str, list[str]]:
+        """Return the ids of the rows that were not trained on, by reason."""
+        return dict(self.manifest.get("data", {}).get("dropped", {}))
+
+    @property
+    def context_cut(self) -> dict[str, int]:
+        """Return, by id, how many characters of a row's context were cut in training."""
+        return dict(self.manifest.get("data", {}).get("context_cut", {}))
+
+    @classmethod
+    def load(
+        cls,
+        folder: str | Path,
+        *,
+        base_model: str | Path | None = None,
+        quantize: str | None = AS_TRAINED,
+        dtype: str | None = None,
+        device: str | None = None,
+        force: bool = False,
+    ) -> "LanguageModel":
+        """Return the model of an adapter folder, of a model folder, or of a name on the Hugging Face hub.
+
+        Parameters
+        ----------
+        folder
+            An adapter folder (of weaklm or plain peft), a model folder or a hub name.
+        base_model
+            Where the adapter's base model is now, if it has moved.
+        quantize
+            "nf4" or None. By default an adapter gets its base as it was trained; a base model gets "nf4", to be
+            comparable with what is trained on it.
+        dtype, device
+            As in :func:`weaklm.lm.base_model.load_base`.
+        force
+            Load an adapter although it was trained with another prompt template.
+
+        Raises
+        ------
+        TemplateMismatchError
+            If the base model's tokenizer gives another prompt template than the adapter was trained with.
+        ModelError
+            If there is no such model or it cannot be loaded.
+        """
+        place = Path(folder).expanduser()
+        if not (place / ADAPTER_CONFIG).is_file():
+            return cls(
+                load_base(folder, quantize="nf4" if quantize == AS_TRAINED else quantize, dtype=dtype, device=device)
+            )
+        manifest = _read_json(place / MANIFEST) if (place / MANIFEST).is_file() else {}
+        trained = manifest.get("settings", {}).get("quantize", "nf4")
+        name = base_model or _read_json(place / ADAPTER_CONFIG)["base_model_name_or_path"]
+        base = load_base(name, quantize=trained if quantize == AS_TRAINED else quantize, dtype=dtype, device=device)
+        if not force:
+            base.template.check(manifest.get("template", {}).get("hash"), f"the adapter {place}")
+        return cls(base, load_adapter(base, place), manifest)
+
+    def generate(
+        self,
+        data: pd.DataFrame,
+        source: str = "tuned",
+        *,
+        max_new_tokens: int = 256,
+        temperature: float = 0.0,
+        batch_size: int = 32,
+        random_state: int = 0,
+        progress: bool = True,
+        force: bool = False,
+    ) -> pd.DataFrame:
+        """Return a copy of the frame with this model's responses, the new source and new ids, in the same order.
+
+        ``instruction_id`` stays, so that sources can be paired; human labels, which judged the old response, go.
+        Other columns are copied. ``result.attrs`` says what did not fit: ``"dropped"`` counts rows left out by
+        reason, ``"dropped_ids"`` names them, ``"context_cut"`` has the characters cut by id of the input row.
+
+        Parameters
+        ----------
+        data
+            Frame with ``instruction``; a response is not needed.
+        source
+            The name of the new source.
+        max_new_tokens, temperature, batch_size, random_state
+            As in :func:`weaklm.lm.generation.continue_prompts`.
+        progress
+            Whether to show a progress bar on stderr.
+        force
+            Generate although the adapter was trained with another prompt template.
+        """
+        if not force:
+            self.base.template.check(self.manifest.get("template", {}).get("hash"), f"the adapter on {self.base.name}")
+        data = complete(data if "response" in data.columns else data.assign(response=""))
+        prompts = self.base.template.encode_prompts(data, self._room(max_new_tokens))
+        # Without sampling the same prompt has the same answer, so each distinct prompt is continued once.
+        keys = [row.id if temperature > 0 else row.ids.tobytes() for row in prompts.rows]
+        distinct = dict(zip(keys, prompts.rows, strict=True))
+        ids = continue_prompts(
+            self._for_many_tokens(),
+            [row.ids for row in distinct.values()],
+            [row.id for row in distinct.values()],
+            stop_ids=self.base.stop_ids,
+            max_new_tokens=max_new_tokens,
+            temperature=temperature,
+            batch_size=batch_size,
+            random_state=random_state,
+            progress=progress,
+        )
+        texts = dict(zip(distinct, self.base.decode(ids), strict=True))
+        return _with_answers(data, prompts, [texts[key] for key in keys], source)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the adapter as a standard peft folder with ``weaklm.json`` beside it, whole or not at all; return it.
+
+        Raises
+        ------
+        ModelError
+            If there is no adapter, or the folder holds other files.
+        """
+        if not self.has_adapter:
+            raise ModelError(f"{self!r} has no adapter to save; merge(folder) writes a whole model")
+        check_replaceable(folder, ADAPTER_CONFIG)
+        with atomic_folder(folder) as temporary:
+            write_adapter(self.model, temporary)
+            manifest = json.dumps(self.manifest, indent=1, ensure_ascii=False)
+            (temporary / MANIFEST).write_text(manifest + "\n", encoding="utf-8")
+        return Path(folder)
+
+    def merge(self, folder: str | Path) -> Path:
+        """Write base and adapter as one normal Hugging Face model, whole or not at all; return the folder.
+
+        4-bit weights are dequantised and the adapter is added in float32: the adapter was trained around the rounding
+        errors of the 4-bit weights, so it belongs to these and not to the weights before quantisation. The sum is
+        stored in the model's dtype.
+        """
+        check_replaceable(folder, "config.json")
+        plain = merged(self._inner)
+        with atomic_folder(folder) as temporary, quiet():
+            plain.save_pretrained(temporary)
+            self.base.tokenizer.save_pretrained(temporary)
+        return Path(folder)
+
+    @property
+    def _inner(self) -> Any:
+        """The transformers model, with LoRA layers inside it if there is an adapter."""
+        return self.model.get_base_model() if self.has_adapter else self.model
+
+    def _for_many_tokens(self) -> Any:
+        """Return the model with 4-bit weights unpacked once, instead of at every token, if memory allows."""
+        inner = self._inner
+        if inner.device.type == "cuda":
+            free, _ = torch.cuda.mem_get_info(inner.device)
+            if free < 2 * inner.num_parameters() * inner.dtype.itemsize:  # as much again for the answers
+                return inner
+        return merged(inner) if self.base.quantize else inner
+
+    def _room(self, max_new_tokens: int) -> int | None:
+        window = self.base.context_window
+        if window is not None and max_new_tokens >= window:
+            raise ModelError(
+                f"max_new_tokens={max_new_tokens} leaves no room for a prompt in the context window of {window} tokens"
+            )
+        return None if window is None else window - max_new_tokens
+
+
+def _with_answers(data: pd.DataFrame, prompts: EncodedRows, answers: list[str], source: str) -> pd.DataFrame:
+    new = data[data["id"].isin({row.id for row in prompts.rows})].drop(columns=HUMAN_LABEL, errors="ignore")
+    ids = [content_hash(row.id, source, answer) for row, answer in zip(prompts.rows, answers, strict=True)]
+    new = new.assign(id=ids, response=answers, source=source)
+    new.attrs["dropped"] = {reason: len(rows) for reason, rows in prompts.dropped.items()}
+    new.attrs["dropped_ids"] = dict(prompts.dropped)
+    new.attrs["context_cut"] = dict(prompts.context_cut)
+    return new
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ModelError(f"{path} is damaged: {error}") from error
+    if not isinstance(content, dict):
+        raise ModelError(f"{path} is damaged: a JSON object is expected, not {type(content).__name__}")
+    return content
