@@ -88,7 +88,7 @@ def test_labels_are_added_once(folder: Path, tmp_path: Path, capsys: pytest.Capt
         (["import", "nothing.csv", "-p", "{folder}"], 1, "there is no file nothing.csv"),
         (["init", "x", "--column", "question"], 2, "expected OURS=YOURS"),
         (["init", "x", "--column", "instructoin=q"], 2, "did you mean 'instruction'"),
-        (["report", "--source", "copilot-d", "-p", "{folder}"], 1, "no source 'copilot-d'; did you mean 'copilot-a'"),
+        (["report", "--source", "copilot-d", "-p", "{folder}"], 1, "no source 'copilot-d'; did you mean 'copilot-"),
         (["report", "--split", "valid", "-p", "{folder}"], 1, "no response is in split 'valid'"),
         (
             ["train", "--base-model", "x", "--set", "learning_rat=1", "-p", "{folder}"],

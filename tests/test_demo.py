@@ -3,22 +3,15 @@ import pandas as pd
 import pytest
 
 from weaklm.demo.dataset import DemoData, load
-from weaklm.demo.knowledge import knowledge, passages, questions, variant
-from weaklm.demo.standin import require_conditioned
-from weaklm.demo.texts import pretraining_texts
+from weaklm.demo.knowledge import passages, questions, variant
 from weaklm.demo.truth import accepts, check, figures
-from weaklm.errors import DataError, ModelError
+from weaklm.errors import DataError
 from weaklm.metrics import auc
 
 
 @pytest.fixture(scope="module")
 def data() -> DemoData:
     return load(0)
-
-
-@pytest.fixture(scope="module")
-def texts() -> pd.DataFrame:
-    return pretraining_texts(3000, 0)
 
 
 def test_every_fact_of_a_passage_stands_in_its_text() -> None:
@@ -49,10 +42,10 @@ def test_between_55_and_65_percent_of_the_responses_are_good(data: DemoData) -> 
     assert 0.55 <= (data.truth["label"] == "ACCEPT").mean() <= 0.65
 
 
-def test_every_passage_has_one_held_out_question_and_two_others(data: DemoData) -> None:
-    held_out = data.responses.query("split == 'test'")["instruction_id"].unique()
-    assert len(held_out) == 66
-    assert len({key.split(".")[0] for key in held_out}) == 66
+def test_at_least_50_instructions_are_held_out_and_none_is_in_both_splits(data: DemoData) -> None:
+    splits = data.responses.groupby("instruction_id")["split"].unique()
+    assert (splits.str.len() == 1).all()
+    assert (splits.str[0] == "test").sum() >= 50
 
 
 def test_annotators_share_rows_and_err_each_in_their_own_way(data: DemoData) -> None:
@@ -100,15 +93,15 @@ def test_truth_checks_agree_with_how_the_answers_were_composed(seed: int) -> Non
     ],
 )
 def test_truth_checks_judge_answers_that_nobody_composed(response: str, failures: list[str]) -> None:
-    assert check("wire-abroad.fee", response) == failures
+    assert check("wire-abroad.fee.1", response) == failures
 
 
 def test_truth_checks_want_every_step_in_order() -> None:
     steps = "To send a wire abroad, {}, then {}, and last {}."
     a, b, c = "type the bank code", "choose the currency", "approve it with a code"
-    assert check("wire-abroad.steps", steps.format(a, b, c)) == []
-    assert check("wire-abroad.steps", steps.format(b, a, c)) == ["missing"]
-    assert check("wire-abroad.steps", f"To send a wire abroad, {a}, and {c}.") == ["missing"]
+    assert check("wire-abroad.steps.1", steps.format(a, b, c)) == []
+    assert check("wire-abroad.steps.1", steps.format(b, a, c)) == ["missing"]
+    assert check("wire-abroad.steps.1", f"To send a wire abroad, {a}, and {c}.") == ["missing"]
 
 
 def test_figures_keep_number_and_unit_together() -> None:
@@ -116,38 +109,13 @@ def test_figures_keep_number_and_unit_together() -> None:
 
 
 def test_unknown_instruction_offers_the_nearest() -> None:
-    with pytest.raises(DataError, match=r"no instruction 'wire-abroad\.fees'; did you mean 'wire-abroad\.fee'"):
-        check("wire-abroad.fees", "It costs $40.")
+    with pytest.raises(DataError, match=r"no instruction 'wire-abroad\.fees\.1'; did you mean 'wire-abroad\.fee\.1'"):
+        check("wire-abroad.fees.1", "It costs $40.")
 
 
-def test_variant_changes_the_figures_but_not_the_question() -> None:
-    question = next(question for question in questions() if question.id == "wire-abroad.fee")
+def test_variant_changes_the_figures_but_not_what_is_asked() -> None:
+    question = next(question for question in questions() if question.id == "wire-abroad.fee.1")
     other = variant(question, np.random.default_rng(0))
-    assert other.id == question.id
+    assert (other.passage.id, other.fact.slot) == (question.passage.id, question.fact.slot)
     assert other.fact.value != "$40"
     assert other.fact.value in other.passage.text
-
-
-def test_no_held_out_question_is_among_the_pretraining_texts(texts: pd.DataFrame) -> None:
-    held_out = [question for question in questions() if question.is_held_out]
-    wordings = {word.format(of=q.fact.of) for q in held_out for word in knowledge()["kinds"][q.fact.kind]["ask"]}
-    said = "\n".join((texts["instruction"] + "\n" + texts["response"]).tolist())
-    assert [wording for wording in wordings if wording in said] == []
-
-
-def test_no_answer_to_a_held_out_question_is_among_the_texts_of_training(data: DemoData, texts: pd.DataFrame) -> None:
-    rows = data.responses.assign(label=data.truth["label"])
-    answers = set(rows.query("split == 'test' and label == 'ACCEPT'")["response"])
-    trained = set(texts["response"]) | set(rows.query("split == 'train'")["response"])
-    assert len(answers) > 250
-    assert answers & trained == set()
-
-
-def test_gate_passes_answers_that_name_what_was_asked(data: DemoData) -> None:
-    assert require_conditioned(data.responses) > 0.7
-
-
-def test_gate_stops_a_model_whose_answers_belong_to_other_questions(data: DemoData) -> None:
-    shifted = data.responses.assign(response=np.roll(data.responses["response"], 1))
-    with pytest.raises(ModelError, match="answers name what the question asks"):
-        require_conditioned(shifted)

@@ -2,6 +2,7 @@
 
 import json
 import logging
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,11 @@ from weaklm.errors import FunctionError, GateError, ModelError, ProjectError, Te
 from weaklm.project import Project
 
 TRAIN = {"max_steps": 2, "batch_size": 4, "micro_batch_size": 4, "max_length": 400, "r": 4, "save_every": 1}
-SETTINGS = {"train": TRAIN, "generate": {"max_new_tokens": 4}, "curate": {"confidence_threshold": 0.6}}
+SETTINGS: dict[str, dict[str, Any]] = {
+    "train": TRAIN,
+    "generate": {"max_new_tokens": 4},
+    "curate": {"confidence_threshold": 0.6},
+}
 
 
 @labeling_function
@@ -34,9 +39,9 @@ def refuses(x: Any, words: tuple[str, ...]) -> int:
 
 
 @labeling_function
-def unfinished(x: Any) -> int:
-    """REJECT an answer that stops in the middle."""
-    return ABSTAIN if x.response.strip().endswith((".", "!", "?")) else REJECT
+def invents(x: Any) -> int:
+    """REJECT an answer with a figure that the context lacks."""
+    return REJECT if set(re.findall(r"\d+", x.response)) - set(re.findall(r"\d+", x.context)) else ABSTAIN
 
 
 @slicing_function
@@ -56,7 +61,7 @@ def responses(n_instructions: int = 40) -> pd.DataFrame:
 def filled(folder: Path) -> Project:
     project = Project.create(folder, settings=SETTINGS)
     project.add_responses(responses())
-    project.functions = [long_enough, refuses, unfinished]
+    project.functions = [long_enough, refuses, invents]
     project.slices = [asks_how]
     return project
 
@@ -103,18 +108,18 @@ def test_new_rows_cost_their_own_votes_only(project: Project) -> None:
     project.apply()
     more = everything.head(3).assign(id=["n1", "n2", "n3"], source="copilot-c")
     project.add_responses(more)
-    assert project.apply().computed == {"long_enough": 3, "refuses": 3, "unfinished": 3}
+    assert project.apply().computed == {"long_enough": 3, "refuses": 3, "invents": 3}
 
 
 def test_an_edited_function_costs_its_own_column_only(project: Project) -> None:
     n_rows = project.apply().n_rows
 
-    @labeling_function(name="unfinished")
+    @labeling_function(name="invents")
     def edited(x: Any) -> int:
-        return ABSTAIN if x.response.strip().endswith((".", "!")) else REJECT
+        return REJECT if len(x.response) > 300 else ABSTAIN
 
     project.functions = [long_enough, refuses, edited]
-    assert project.apply().computed == {"unfinished": n_rows}
+    assert project.apply().computed == {"invents": n_rows}
 
 
 def test_votes_are_those_of_the_functions(looped: Project) -> None:
@@ -153,7 +158,7 @@ def test_a_gate_that_is_not_met_says_so(looped: Project) -> None:
 def test_an_explanation_adds_up_and_leads_back_to_the_code(looped: Project) -> None:
     kept = looped.curated().to_frame().iloc[0]
     why = looped.explain(kept["id"])
-    assert [vote["function"] for vote in why.votes] == ["long_enough", "refuses", "unfinished"]
+    assert [vote["function"] for vote in why.votes] == ["long_enough", "refuses", "invents"]
     assert why.votes[0]["code_hash"] == wl.functions.code_hash(long_enough)
     assert why.score == pytest.approx(kept["score"])
     assert why.curation == {"kept": True, "reason": ""}
@@ -205,7 +210,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_adapter(
     project = filled(tmp_path / "other")
     for step in (project.apply, project.fit, project.curate):
         step()
-    take = loop.Loop._step
+    take = loop.Loop._gradients
     calls = []
 
     def interrupted(self: Any, *args: Any) -> Any:
@@ -214,7 +219,7 @@ def test_an_interrupted_training_is_resumed_to_the_same_adapter(
             raise KeyboardInterrupt
         return take(self, *args)
 
-    monkeypatch.setattr(loop.Loop, "_step", interrupted)
+    monkeypatch.setattr(loop.Loop, "_gradients", interrupted)
     with pytest.raises(KeyboardInterrupt):
         project.train(base_model)
     resumed = project.train(base_model)

@@ -2,6 +2,7 @@
 
 import multiprocessing
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -187,7 +188,7 @@ def test_a_wrong_setting_leaves_no_project_behind(tmp_path: Path) -> None:
 
 
 def test_settings_are_read_as_they_were_written(tmp_path: Path) -> None:
-    values = {
+    values: dict[str, dict[str, Any]] = {
         "columns": {"instruction": 'the "question"'},
         "curate": {"labels": ["ACCEPT"], "confidence_threshold": 0.8},
     }

@@ -206,8 +206,8 @@ class Project:
         """Return the names of the model sources, in order of import."""
         return self._responses.sources()
 
-    def responses(self, source: str | None = None, split: str | None = None) -> pd.DataFrame:
-        """Return the responses with their split and human label, all or of one source and split.
+    def responses(self, source: str | Sequence[str] | None = None, split: str | None = None) -> pd.DataFrame:
+        """Return the responses with their split and human label, all or of some sources and one split.
 
         ``split`` may be "held-out": every split but "train".
         """
@@ -320,7 +320,7 @@ class Project:
         self,
         *,
         split: str | None = None,
-        source: str | None = None,
+        source: str | Sequence[str] | None = None,
         slices: Sequence[Function] | None = None,
         fail_under: float | None = None,
     ) -> Any:
@@ -533,7 +533,8 @@ class Project:
         """
         log.info("%s", self.apply())
         log.info("%s", self.fit())
-        report = self.report()
+        generated = {run["outputs"]["source"] for run in self._runs.all("generate")}
+        report = self.report(source=[source for source in self.sources() if source not in generated])
         log.info("report: %s", self.last("report") / "report.html")
         curated = self.curate()
         log.info("curated %s of %s training rows", f"{len(curated):,}", f"{len(curated.rows):,}")

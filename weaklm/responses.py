@@ -144,8 +144,8 @@ class Responses:
             return None
         return complete(pd.concat(frames, ignore_index=True))
 
-    def frame(self, source: str | None = None, split: str | None = None) -> pd.DataFrame:
-        """Return the responses with their split and human label, all or of one source and split.
+    def frame(self, source: str | Sequence[str] | None = None, split: str | None = None) -> pd.DataFrame:
+        """Return the responses with their split and human label, all or of some sources and one split.
 
         ``split`` may be "held-out": every split but "train". A response without a split gets "test" or "train" by a
         hash of its instruction, so that later imports never move an instruction.
@@ -155,12 +155,13 @@ class Responses:
             raise ProjectError(
                 f"{self.store.folder} has no responses yet; import some with add_responses(...) (`import`)"
             )
-        if source is not None and source not in self.sources():
-            raise ProjectError(f"{self.store.folder} has no source {source!r}; {nearest(source, self.sources())}")
+        sources = self.sources() if source is None else [source] if isinstance(source, str) else list(source)
+        for name in sources:
+            if name not in self.sources():
+                raise ProjectError(f"{self.store.folder} has no source {name!r}; {nearest(name, self.sources())}")
         data = data.assign(split=_splits(data, self.test, self.random_state))
         data[HUMAN_LABEL] = _majority(self._labels(), data["id"])
-        if source is not None:
-            data = data[data["source"] == source]
+        data = data[data["source"].isin(sources)]
         if split is not None:
             chosen = data["split"] != "train" if split == HELD_OUT else data["split"] == split
             if not chosen.any():
