@@ -88,7 +88,7 @@ def project(tmp_path: Path) -> Iterator[Project]:
 
 
 def test_the_loop_makes_two_new_sources_that_are_scored(looped: Project) -> None:
-    assert looped.sources()[2:] == ["tiny-llama", f"tiny-llama-{looped.trained().id[:8]}"]
+    assert looped.sources()[2:] == ["tiny-llama", f"tiny-llama-tuned-{looped.trained().id[:8]}"]
     answers = looped.responses(source="tiny-llama")
     assert len(answers) == 8
     assert np.isfinite(looped.scores(answers)).all()

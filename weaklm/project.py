@@ -521,7 +521,7 @@ class Project:
         if run is not None and run["kind"] == "train":
             return (
                 str(self.folder / run["outputs"]["folder"]),
-                f"{Path(run['outputs']['base_model']).name}-{name[:8]}",
+                f"{Path(run['outputs']['base_model']).name}-tuned-{name[:8]}",
                 name,
             )
         return name, Path(name).name, ""

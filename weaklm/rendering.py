@@ -66,14 +66,24 @@ def html(summary: dict[str, Any], pictures: dict[str, str], *, whole_page: bool 
     environment.filters |= {"percent": percent, "points": points, "number": number}
     page = environment.get_template(f"{summary['kind']}.html")
     drawn = {name: Markup(svg) for name, svg in pictures.items()}
-    return page.render(summary, pictures=drawn, whole_page=whole_page)
+    return page.render(_without_empty_slices(summary), pictures=drawn, whole_page=whole_page)
 
 
 def text(summary: dict[str, Any]) -> Any:
     """Return a summary as something that rich can print, in colour where there is a terminal."""
-    return {"report": _report_text, "comparison": _comparison_text, "curation": _curation_text}[summary["kind"]](
-        summary
-    )
+    texts = {"report": _report_text, "comparison": _comparison_text, "curation": _curation_text}
+    return texts[summary["kind"]](_without_empty_slices(summary))
+
+
+def _without_empty_slices(summary: dict[str, Any]) -> dict[str, Any]:
+    """Return the summary for people: slices without a row are named in one note instead of a line each."""
+    empty = [part["name"] for part in summary.get("slices", []) if not part.get("n", part.get("base", {}).get("n", 1))]
+    if not empty:
+        return summary
+    rest = {"slices": [part for part in summary["slices"] if part["name"] not in empty]}
+    if "slices_by_source" in summary:
+        rest["slices_by_source"] = [part for part in summary["slices_by_source"] if part["slice"] not in empty]
+    return summary | rest | {"notes": [*summary["notes"], f"Slices without a row here: {', '.join(empty)}."]}
 
 
 def plain(renderable: Any) -> str:

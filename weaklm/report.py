@@ -231,7 +231,8 @@ def _pictures(summary: dict[str, Any]) -> dict[str, str]:
         drawn["histogram"] = pictures.histogram(**histogram, threshold=summary["threshold"], description=description)
     for kind in ("slices", "sources"):
         if len(summary[kind]) > (kind == "sources"):
-            drawn[kind] = _forest([summary["overall"], *summary[kind]], f"Accept rates by {kind[:-1]}")
+            parts = [part for part in summary[kind] if part["n"]]
+            drawn[kind] = _forest([summary["overall"], *parts], f"Accept rates by {kind[:-1]}")
     return drawn
 
 

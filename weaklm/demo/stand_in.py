@@ -40,7 +40,7 @@ def standin(cache_dir: str | Path | None = None, *, random_state: int = 0, progr
     Parameters
     ----------
     cache_dir
-        Where to keep it; ``~/.cache/weaklm`` without it. The folder's name covers the code, texts and settings.
+        Where to keep it; ``~/.cache/weaklm`` without it, under a hash of the code, the texts and the settings.
 
     Raises
     ------
@@ -49,9 +49,9 @@ def standin(cache_dir: str | Path | None = None, *, random_state: int = 0, progr
     """
     from weaklm.lm.pretrain import pretrain
 
-    folder = (Path(cache_dir) if cache_dir else Path.home() / ".cache" / "weaklm") / f"stand-in-{_key(random_state)}"
-    if not (folder / "config.json").is_file():
-        draft = folder.with_name(f"{folder.name}.draft")
+    place = (Path(cache_dir) if cache_dir else Path.home() / ".cache" / "weaklm") / _key(random_state)
+    folder, draft = place / "stand-in", place / "draft"
+    if not folder.is_dir():
         texts = pretraining_texts(random_state)
         pretrain(
             texts,
