@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from weaklm.demo import loop, stand_in
 from weaklm.demo.dataset import DemoData, load
 from weaklm.demo.knowledge import passages, questions, variant
 from weaklm.demo.truth import accepts, check, figures
@@ -46,6 +47,32 @@ def test_at_least_50_instructions_are_held_out_and_none_is_in_both_splits(data: 
     splits = data.responses.groupby("instruction_id")["split"].unique()
     assert (splits.str.len() == 1).all()
     assert (splits.str[0] == "test").sum() >= 50
+
+
+def test_no_held_out_question_or_answer_is_in_what_the_stand_in_learns_from(
+    data: DemoData, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(stand_in, "N_STEPS", 400)
+    texts = stand_in.pretraining_texts(0)
+    held_out = data.responses[data.responses["split"] == "test"]
+    train = data.responses[data.responses["split"] == "train"]
+    assert len(texts) == 400 * stand_in.BATCH_SIZE
+    assert not set(texts["instruction"]) & set(held_out["instruction"])
+    assert not set(texts["response"]) & set(held_out["response"])
+    assert not set(train["response"]) & set(held_out["response"])
+
+
+def test_the_demo_reports_a_model_that_got_worse() -> None:
+    assert "WORSE" in loop._verdict({"low": -0.2, "high": -0.1})
+    assert "not shown" in loop._verdict({"low": -0.1, "high": 0.1})
+
+
+def test_several_answers_to_an_instruction_count_once() -> None:
+    answers = pd.DataFrame({"instruction_id": ["a", "a", "b", "b"]})
+    base = loop._by_instruction(answers, np.array([True, False, False, False]))
+    tuned = loop._by_instruction(answers, np.array([True, True, True, False]))
+    summary = loop._summary(base, tuned)
+    assert (summary["base"], summary["tuned"], summary["difference"]["n"]) == (0.25, 0.75, 2)
 
 
 def test_annotators_share_rows_and_err_each_in_their_own_way(data: DemoData) -> None:

@@ -8,9 +8,10 @@ import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
 from tests.tiny_models import CHAT, rows, save_model
-from weaklm.errors import ModelError
+from weaklm.data import complete
+from weaklm.errors import ModelError, SettingsError
 from weaklm.lm.adapter import merged
-from weaklm.lm.decoding import continue_prompts
+from weaklm.lm.decoding import _Sampling, continue_prompts
 from weaklm.lm.generation import LanguageModel
 from weaklm.lm.template import PROMPT_TOO_LONG
 from weaklm.lm.train import QLoRATrainer
@@ -110,6 +111,25 @@ def test_samples_follow_the_model_s_distribution(plain: LanguageModel) -> None:
     top = np.argsort(-expected)[:5]
     error = np.sqrt(expected[top] * (1 - expected[top]) / n)
     assert (np.abs(counts[top] / n - expected[top]) < 4 * error).all()
+
+
+def test_only_the_tokens_that_make_up_top_p_are_drawn() -> None:
+    scores = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
+    drawn = {int(_Sampling([f"{i:015x}"], 1.0, 0.75, scores.device)(None, scores).argmax()) for i in range(200)}
+    assert drawn == {0, 1}
+
+
+def test_several_answers_to_a_row_stand_below_each_other(plain: LanguageModel) -> None:
+    data = complete(rows(2))
+    answers = plain.generate(data, n_answers=3, temperature=1.0, max_new_tokens=8, progress=False)
+    assert answers["instruction_id"].tolist() == data["instruction_id"].repeat(3).tolist()
+    assert answers["id"].is_unique
+    assert answers["response"].nunique() > 2
+
+
+def test_several_answers_need_sampling(plain: LanguageModel) -> None:
+    with pytest.raises(SettingsError, match="n_answers is 2 at temperature 0"):
+        plain.generate(rows(2), n_answers=2, progress=False)
 
 
 def test_what_the_model_brings_as_generation_settings_changes_no_answer(plain: LanguageModel) -> None:

@@ -12,6 +12,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
 
 from weaklm.demo.dataset import load
 from weaklm.demo.stand_in import standin
@@ -27,8 +29,15 @@ log = logging.getLogger("weaklm")
 # model answer by sampling, alike: the most likely answer of a base trained on a mix would hide the mix.
 SETTINGS: dict[str, dict[str, Any]] = {
     "curate": {"labels": ["ACCEPT"], "confidence_threshold": 0.8},
-    "train": {"max_steps": 80, "learning_rate": 3e-3, "batch_size": 16, "micro_batch_size": 16, "max_length": 512},
-    "generate": {"max_new_tokens": 96, "temperature": 0.7, "batch_size": 64},
+    "train": {
+        "max_steps": 80,
+        "learning_rate": 3e-3,
+        "batch_size": 16,
+        "micro_batch_size": 16,
+        "max_length": 512,
+        "n_threads": 1,
+    },
+    "generate": {"n_answers": 4, "max_new_tokens": 96, "temperature": 1.0, "top_p": 0.9, "batch_size": 100},
 }
 
 
@@ -53,7 +62,7 @@ class DemoResult:
         lines = [
             "",
             f"The loop is closed, in {self.seconds / 60:.1f} minutes. Answers to {self.n_instructions} held-out "
-            "instructions, accept rate:",
+            f"instructions, {SETTINGS['generate']['n_answers']} each, accept rate:",
             "",
             "  judged by               base model   tuned model   difference, paired 95 % interval",
             _line("truth checks", self.truth),
@@ -94,15 +103,13 @@ def run_demo(
     project.run(base)
     comparison = project.last("compare")
     before, after = project.generate(base), project.generate(project.trained())
-    answers = [project.responses(source=source).set_index("instruction_id") for source in (before, after)]
-    both = answers[0].index.intersection(answers[1].index)
-    judged = [frame.loc[both].reset_index() for frame in answers]
-    truth = [accepts(frame) for frame in judged]
-    scored = [project.scores(frame) >= 0.5 for frame in judged]
+    answers = [project.responses(source=source) for source in (before, after)]
+    truth = [_by_instruction(frame, accepts(frame)) for frame in answers]
+    scored = [_by_instruction(frame, project.scores(frame) >= 0.5) for frame in answers]
     return DemoResult(
         base_model=str(base),
         is_stand_in=base_model is None,
-        n_instructions=len(both),
+        n_instructions=len(truth[0].index.intersection(truth[1].index)),
         truth=_summary(*truth),
         quality=_summary(*scored),
         report=str(project.last("report") / "report.html"),
@@ -131,8 +138,15 @@ def _relative(path: Path) -> str:
     return min(str(path), os.path.relpath(path), key=len)
 
 
-def _summary(base: np.ndarray[Any, Any], tuned: np.ndarray[Any, Any]) -> dict[str, Any]:
-    difference = paired_difference(base, tuned)
+def _by_instruction(answers: pd.DataFrame, accepted: NDArray[np.bool_]) -> pd.Series:
+    """Return the share of each instruction's answers that are accepted."""
+    return pd.Series(accepted, dtype=float).groupby(answers["instruction_id"].to_numpy()).mean()
+
+
+def _summary(base: pd.Series, tuned: pd.Series) -> dict[str, Any]:
+    """Return both accept rates and their paired difference, over the instructions that both answered."""
+    base, tuned = base.align(tuned, join="inner")
+    difference = paired_difference(base.to_numpy(), tuned.to_numpy(), smooth=False)
     return {"base": float(base.mean()), "tuned": float(tuned.mean()), "difference": difference.to_dict()}
 
 

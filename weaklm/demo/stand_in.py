@@ -18,13 +18,13 @@ from weaklm.data import content_hash
 from weaklm.demo import answers, dataset, defects, knowledge, truth
 from weaklm.errors import ModelError
 
-ACCEPT_RATE = 0.45  # of the answers that it learns from: a base model that leaves something to gain
-N_STEPS, BATCH_SIZE = 1800, 6
+ACCEPT_RATE = 0.5  # of the answers that it learns from: a base model that leaves something to gain
+N_STEPS, BATCH_SIZE = 2200, 6
 SETTINGS: dict[str, Any] = {
     "vocab_size": 2048,
     "max_length": 320,
     "learning_rate": 3e-3,
-    "prompt_weight": 0.0,
+    "prompt_weight": 0.1,
     "n_threads": 1,
 }
 

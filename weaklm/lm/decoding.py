@@ -20,6 +20,7 @@ def continue_prompts(
     stop_ids: Sequence[int],
     max_new_tokens: int = 256,
     temperature: float = 0.0,
+    top_p: float = 1.0,
     batch_size: int = 32,
     random_state: int = 0,
     progress: bool = True,
@@ -42,6 +43,8 @@ def continue_prompts(
         Longest answer, in tokens.
     temperature
         0 takes the most likely token each time; 1 samples from the model's own distribution.
+    top_p
+        When sampling, only the most likely tokens that together have this probability can be drawn.
     batch_size
         Prompts that are continued together: more are faster until memory is full.
     """
@@ -61,7 +64,7 @@ def continue_prompts(
             for start in range(0, len(order), batch_size):
                 chosen = order[start : start + batch_size]
                 seeds = [content_hash(str(random_state), names[i]) for i in chosen] if temperature > 0 else []
-                sampling = [_Sampling(seeds, temperature, model.device)] if seeds else []
+                sampling = [_Sampling(seeds, temperature, top_p, model.device)] if seeds else []
                 new = _continue_batch(model, [prompts[i] for i in chosen], settings, LogitsProcessorList(sampling))
                 for i, ids in zip(chosen, new, strict=True):
                     answers[i] = _until(ids, stop_ids)
@@ -100,15 +103,23 @@ class _Sampling(LogitsProcessor):
     """Adds Gumbel noise, so that the largest score is a sample from softmax(scores / temperature).
 
     Source: the Gumbel-max trick (Gumbel 1954; Maddison et al. 2014, arXiv:1411.0030). With a generator for each row
-    the sample does not depend on the other rows of its batch.
+    the sample does not depend on the other rows of its batch. The unlikely tail is cut off first (nucleus sampling,
+    Holtzman et al. 2019, arXiv:1904.09751).
     """
 
-    def __init__(self, seeds: list[str], temperature: float, device: torch.device) -> None:
+    def __init__(self, seeds: list[str], temperature: float, top_p: float, device: torch.device) -> None:
         self.temperature = temperature
+        self.top_p = top_p
         self.generators = [torch.Generator(device).manual_seed(int(seed[:15], 16)) for seed in seeds]
 
     def __call__(self, input_ids: torch.Tensor, scores: torch.Tensor) -> torch.Tensor:  # noqa: ARG002
         noise = torch.empty_like(scores, dtype=torch.float32)
         for row, generator in zip(noise, self.generators, strict=True):
             row.exponential_(generator=generator)
-        return scores.float() / self.temperature - noise.log()
+        logits = scores.float() / self.temperature
+        if self.top_p < 1:
+            ranked, order = logits.sort(descending=True)
+            before = ranked.softmax(-1).cumsum(-1).roll(1, dims=-1)  # probability of all that is more likely
+            before[:, 0] = 0
+            logits = logits.masked_fill((before >= self.top_p).scatter(-1, order, before >= self.top_p), -torch.inf)
+        return logits - noise.log()

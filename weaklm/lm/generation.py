@@ -4,13 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import torch
 from peft import PeftModel
 
 from weaklm.atomic import atomic_folder
 from weaklm.data import HUMAN_LABEL, complete, content_hash
-from weaklm.errors import ModelError
+from weaklm.errors import ModelError, SettingsError
 from weaklm.lm.adapter import ADAPTER_CONFIG, load_adapter, merged, write_adapter
 from weaklm.lm.base_model import BaseModel, check_replaceable, load_base, quiet
 from weaklm.lm.decoding import continue_prompts
@@ -116,8 +117,10 @@ class LanguageModel:
         data: pd.DataFrame,
         source: str = "tuned",
         *,
+        n_answers: int = 1,
         max_new_tokens: int = 256,
         temperature: float = 0.0,
+        top_p: float = 1.0,
         batch_size: int = 32,
         random_state: int = 0,
         progress: bool = True,
@@ -135,16 +138,24 @@ class LanguageModel:
             Frame with ``instruction``; a response is not needed.
         source
             The name of the new source.
-        max_new_tokens, temperature, batch_size, random_state
+        n_answers
+            Answers to each row, one below the other; more than one needs a temperature above 0.
+        max_new_tokens, temperature, top_p, batch_size, random_state
             As in :func:`weaklm.lm.generation.continue_prompts`.
         progress
             Whether to show a progress bar on stderr.
         force
             Generate although the adapter was trained with another prompt template.
         """
+        if not n_answers >= 1 or (n_answers > 1 and temperature <= 0):
+            raise SettingsError(
+                f"n_answers is {n_answers!r} at temperature {temperature!r}; a number of 1 or more is expected, and a "
+                "temperature above 0 where it is more than 1, since the most likely answer is always the same"
+            )
         if not force:
             self.base.template.check(self.manifest.get("template", {}).get("hash"), f"the adapter on {self.base.name}")
         data = complete(data if "response" in data.columns else data.assign(response=""))
+        data = _repeated(data, n_answers)
         prompts = self.base.template.encode_prompts(data, self._room(max_new_tokens))
         # Without sampling the same prompt has the same answer, so each distinct prompt is continued once.
         keys = [row.id if temperature > 0 else row.ids.tobytes() for row in prompts.rows]
@@ -156,6 +167,7 @@ class LanguageModel:
             stop_ids=self.base.stop_ids,
             max_new_tokens=max_new_tokens,
             temperature=temperature,
+            top_p=top_p,
             batch_size=batch_size,
             random_state=random_state,
             progress=progress,
@@ -215,6 +227,15 @@ class LanguageModel:
                 f"max_new_tokens={max_new_tokens} leaves no room for a prompt in the context window of {window} tokens"
             )
         return None if window is None else window - max_new_tokens
+
+
+def _repeated(data: pd.DataFrame, times: int) -> pd.DataFrame:
+    """Return each row several times, with ids of their own: they decide the random numbers of an answer."""
+    if times == 1:
+        return data
+    repeated = data.iloc[np.repeat(np.arange(len(data)), times)]
+    numbers = np.tile(np.arange(1, times + 1), len(data)).astype(str)
+    return repeated.assign(id=repeated["id"].astype(str).to_numpy() + np.char.add("#", numbers).astype(object))
 
 
 def _with_answers(data: pd.DataFrame, prompts: EncodedRows, answers: list[str], source: str) -> pd.DataFrame:

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from weaklm.data import Example, complete, content_hash, examples
 from weaklm.errors import ModelError, TemplateMismatchError
+from weaklm.exchange import prompt_messages
 
 # What a tokenizer without a chat template gets; parts that are empty are left out.
 PLAIN_PARTS = ("{prompt_prefix}", "### Instruction:\n{instruction}", "### Context:\n{context}", "### Response:\n")
@@ -116,7 +117,7 @@ class Template:
         """Return the prompt of one example as text, up to where the response begins."""
         parts = {name: self._defuse(x[name]) for name in ("prompt_prefix", "instruction", "context")}
         if self._chat is not None:
-            return self._render_chat(_messages(parts, self._system_role))
+            return self._render_chat(prompt_messages(parts, system_role=self._system_role))
         filled = [part.format(**parts) for part in PLAIN_PARTS]
         fields = (parts["prompt_prefix"], "always", parts["context"], "always")
         return "\n\n".join(part for part, content in zip(filled, fields, strict=True) if content.strip())
@@ -262,13 +263,3 @@ class Template:
 
 def _locked(chat: str) -> str:
     return LOCKED_DATE + chat if "strftime_now" in chat else chat
-
-
-def _messages(parts: dict[str, str], system_role: bool) -> list[dict[str, str]]:
-    """Return the chat messages of one example; empty parts are left out."""
-    user = [parts["instruction"], parts["context"]]
-    if system_role and parts["prompt_prefix"].strip():
-        system = [{"role": "system", "content": parts["prompt_prefix"]}]
-    else:
-        system, user = [], [parts["prompt_prefix"], *user]
-    return [*system, {"role": "user", "content": "\n\n".join(part for part in user if part.strip())}]
