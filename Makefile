@@ -29,7 +29,7 @@ check: lint
 	$(BIN)/python -m pytest -q -m "not slow"
 
 test: $(VENV)/.installed
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --nbmake --nbmake-timeout=900
 
 format: $(VENV)/.installed
 	$(BIN)/ruff format .

@@ -103,6 +103,8 @@ def loop(path: Path, folder: Path, steps: int) -> None:
     print(project.apply())
     print(project.lf_summary().round(3).to_string())
     print(project.fit(human_labels=False))
+    labels = human(path).map({1: "ACCEPT", 0: "REJECT"}).rename("label").rename_axis("id").reset_index()
+    project.add_labels(labels.assign(annotator="raters"))  # after the fit: they judge it, nothing learns from them
     print(project.report())
     curated = project.curate(confidence_threshold=0.8)
     print(curated.funnel().to_string(index=False))

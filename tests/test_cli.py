@@ -105,6 +105,63 @@ def test_a_wrong_command_says_what_is_wrong_and_exits(
     assert message in " ".join(capsys.readouterr().err.split())
 
 
+RAISES = "from weaklm import labeling_function\n\n@labeling_function\ndef broken(x):\n    return {}[x.id]\n"
+RETURNS_2 = "from weaklm import labeling_function\n\n@labeling_function\ndef two(x):\n    return 2\n"
+STOPS = "raise SystemExit(3)\n"
+GOOD_ROW = "id,instruction,response,source\na,Why?,Rain.,m\n"
+
+
+@pytest.mark.parametrize(
+    ("file", "message"),
+    [
+        (RAISES, "broken failed on example"),
+        (RETURNS_2, "two returned 2 on example"),
+        (STOPS, "does not load: SystemExit"),
+    ],
+)
+def test_a_bad_function_ends_with_1_and_its_name(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], file: str, message: str
+) -> None:
+    (tmp_path / "rows.csv").write_text(GOOD_ROW)
+    assert run("init", tmp_path / "p") == run("import", tmp_path / "rows.csv", "-p", tmp_path / "p") == 0
+    (tmp_path / "p" / "lfs" / "mine.py").write_text(file)
+    assert run("apply", "-p", tmp_path / "p") == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("empty.csv", "", "empty.csv is empty"),
+        ("nan.jsonl", '{"instruction": "Why?", "response": null}\n', "column 'response': the value is missing"),
+        ("number.jsonl", '{"instruction": "Why?", "response": 5}\n', "5 is int, not text"),
+        ("twice.csv", GOOD_ROW + "a,Why?,Snow.,m\n", "id 'a' stands for two different rows"),
+        ("typo.csv", "instruction,respones\nWhy?,Rain.\n", "did you mean 'respones'?"),
+        ("nobody.csv", "instruction,response\nWhy?,Rain.\n", "which model wrote these responses?"),
+    ],
+)
+def test_a_bad_file_ends_with_1_and_imports_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], name: str, content: str, message: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    assert run("init", tmp_path / "p") == 0
+    assert run("import", tmp_path / name, "-p", tmp_path / "p") == 1
+    assert message in " ".join(capsys.readouterr().err.split())
+    assert not (tmp_path / "p" / "responses").exists()
+
+
+def test_a_base_model_that_is_not_there_ends_with_1(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert run("curate", "--confidence-threshold", "0.6", "-p", folder) == 0
+    assert run("train", "--base-model", "./no-such-model", "-p", folder) == 1
+    assert "no-such-model" in capsys.readouterr().err
+
+
+def test_explain_as_json_has_null_for_what_is_no_number(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    row_id = pd.read_csv(f"{folder}.csv", dtype=str)["id"].iloc[0]
+    assert run("explain", row_id, "--json", "-p", folder) == 0
+    assert "NaN" not in capsys.readouterr().out
+
+
 def test_nothing_is_made_by_a_wrong_init(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     run("init", "x", "--column", "instructoin=q")

@@ -165,6 +165,11 @@ BAD_FRAMES = {
 }
 
 
+def test_a_value_of_a_csv_file_may_be_very_long(tmp_path: Path) -> None:
+    (tmp_path / "long.csv").write_text(f"instruction,response\nq,{'word ' * 60_000}\n")
+    assert len(read(tmp_path / "long.csv")["response"].iloc[0]) == 300_000
+
+
 @pytest.mark.parametrize("case", BAD_FRAMES)
 def test_a_bad_frame_is_explained(case: str) -> None:
     data, message = BAD_FRAMES[case]
@@ -174,10 +179,13 @@ def test_a_bad_frame_is_explained(case: str) -> None:
 
 BAD_FILES: dict[str, tuple[str | bytes, str]] = {
     "empty.csv": ("", "empty.csv is empty"),
-    "blank.csv": ("\n\n", "blank.csv cannot be read as .csv: No columns to parse from file"),
+    "blank.csv": ("\n\n", "blank.csv has no rows"),
     "header.csv": ("instruction,response\n", "header.csv has no rows"),
-    "ragged.csv": ("instruction,response\na,b\na,b,c\n", "Expected 2 fields in line 3, saw 3"),
-    "latin.csv": ("instruction,response\ncafé,b\n".encode("latin-1"), "latin.csv is not UTF-8 text: byte 3"),
+    "ragged.csv": ("instruction,response\na,b\na,b,c\n", "ragged.csv, row 1: 3 values, but the header names 2"),
+    "shifted.csv": ("instruction,response\na,b,c\n", "shifted.csv, row 0: 3 values, but the header names 2 columns"),
+    "short.csv": ("instruction,response\na\n", "short.csv, row 0: 1 values, but the header names 2 columns"),
+    "quote.csv": ('instruction,response\na,"b\n', "quote.csv is not valid CSV"),
+    "latin.csv": ("instruction,response\ncafé,b\n".encode("latin-1"), "latin.csv is not UTF-8 text: byte 24"),
     "cut.jsonl": ('{"instruction": "a", "response": "b"}\n{"instruction":\n', "cut.jsonl, line 2: not JSON"),
     "list.jsonl": ("[1, 2]\n", "list.jsonl, line 1: '[1, 2]' is not a JSON object"),
     "half.jsonl": (

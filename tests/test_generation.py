@@ -115,7 +115,7 @@ def test_samples_follow_the_model_s_distribution(plain: LanguageModel) -> None:
 
 def test_only_the_tokens_that_make_up_top_p_are_drawn() -> None:
     scores = torch.tensor([[0.5, 0.3, 0.15, 0.05]]).log()
-    drawn = {int(_Sampling([f"{i:015x}"], 1.0, 0.75, scores.device)(None, scores).argmax()) for i in range(200)}
+    drawn = {int(_Sampling([f"{i:015x}"], 1.0, 0.75, scores.device)(scores, scores).argmax()) for i in range(200)}
     assert drawn == {0, 1}
 
 

@@ -303,6 +303,51 @@ def test_an_empty_project_says_what_to_do(tmp_path: Path) -> None:
         project.apply()
 
 
+def test_a_file_named_like_a_ready_one_adds_to_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = "from weaklm import REJECT, labeling_function\n\n@labeling_function\ndef my_own(x):\n    return REJECT\n"
+    project = Project.create(tmp_path)
+    (tmp_path / "lfs" / "refusal.py").write_text(code)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.syspath_prepend(str(tmp_path))
+    names = [function.name for function in project.functions]
+    assert {"my_own", "refuses", "word_support"} <= set(names)
+
+
+def test_a_function_named_like_a_ready_one_is_refused(tmp_path: Path) -> None:
+    code = "from weaklm import REJECT, labeling_function\n\n@labeling_function\ndef refuses(x):\n    return REJECT\n"
+    project = Project.create(tmp_path)
+    (tmp_path / "lfs" / "mine.py").write_text(code)
+    with pytest.raises(FunctionError, match="two different functions are named 'refuses'"):
+        project.apply()
+
+
+def test_a_project_without_functions_says_so(project: Project) -> None:
+    project.functions = []
+    with pytest.raises(ProjectError, match="has no labeling function"):
+        project.apply()
+
+
+def test_a_generated_answer_takes_only_what_belongs_to_the_instruction(project: Project, base_model: Path) -> None:
+    extra = responses().assign(id=lambda d: d["id"] + "x", source="copilot-c")
+    extra["latency"] = [str(i) for i in range(len(extra))]
+    project.add_responses(extra)
+    project.apply()
+    project.fit()
+    answers = project.responses(source=project.generate(base_model, split="test"))
+    assert answers["topic"].notna().all()
+    assert answers["latency"].isna().all()
+
+
+def test_another_turn_of_the_loop_gets_a_source_of_its_own(project: Project, base_model: Path) -> None:
+    project.apply()
+    project.fit()
+    first = project.generate(base_model, split="test")
+    second = project.generate(base_model, split="test", max_new_tokens=3)
+    assert first == "tiny-llama"
+    assert second.startswith("tiny-llama-")
+    assert project.generate(base_model, split="test", max_new_tokens=3) == second
+
+
 def test_functions_come_from_the_libraries_and_the_projects_folder(tmp_path: Path) -> None:
     project = Project.create(tmp_path)
     (tmp_path / "lfs" / "mine.py").write_text(

@@ -93,6 +93,33 @@ def test_labels_for_unknown_ids_are_refused(responses: Responses) -> None:
         responses.add_labels(pd.DataFrame({"id": ["nobody"], "annotator": ["ann"], "label": ["ACCEPT"]}))
 
 
+def _import(folder: str) -> None:
+    Responses(Store(Path(folder))).add(frame(40), "x.csv", {})
+
+
+def test_two_imports_of_one_file_at_once_add_it_once(tmp_path: Path) -> None:
+    Store(tmp_path)
+    spawn = multiprocessing.get_context("spawn")
+    workers = [spawn.Process(target=_import, args=(str(tmp_path),)) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(Responses(Store(tmp_path)).frame()) == 40
+
+
+def test_a_column_of_numbers_here_and_text_there_is_text(responses: Responses) -> None:
+    responses.add(frame(2, lat=[1, 2]), "x.jsonl", {})
+    responses.add(frame(2, source="mistral", lat=["1.5", None]), "y.csv", {})
+    assert responses.frame()["lat"].tolist()[:3] == ["1", "2", "1.5"]
+
+
+def test_a_database_that_is_none_is_named(tmp_path: Path) -> None:
+    (tmp_path / "project.db").write_text("this is no database, however long the text may be " * 99)
+    with pytest.raises(ProjectError, match=r"project\.db cannot be opened"):
+        Store(tmp_path)
+
+
 def test_a_part_is_invisible_until_its_transaction_commits(tmp_path: Path) -> None:
     store = Store(tmp_path)
     with pytest.raises(RuntimeError, match="power cut"), store.write() as connection:
@@ -171,6 +198,10 @@ def test_a_step_whose_folder_is_gone_runs_again(tmp_path: Path) -> None:
         ("[curate]\nconfidence_treshold = 0.9", "unknown key 'confidence_treshold' in .curate.; did you mean 'conf"),
         ("[trian]\nr = 4", "unknown table .trian.; did you mean 'train'"),
         ("[train]\nlearning_rat = 1", "unknown key 'learning_rat' in .train.; did you mean 'learning_rate'"),
+        ("[curate]\nconfidence_threshold = 'high'", "confidence_threshold in .curate. is 'high'; expected float"),
+        ("[train]\nr = 'many'", "r in .train. is 'many'; expected int"),
+        ("[functions]\nlabeling = 'lfs'", "labeling in .functions. is 'lfs'; expected list"),
+        ("[split]\ntest = 1.5", "test in .split. is 1.5; expected share"),
         ("curate = 3", "curate is 3; a table of settings was expected"),
         ("[curate", "is not valid TOML"),
     ],

@@ -132,7 +132,7 @@ def _by_row(
     functions: list[Any], frame: pd.DataFrame, result: Callable[[Any, Any, Example], int], progress: bool
 ) -> NDArray[np.int8]:
     """Return the functions' results on each row of a complete frame, one column a function."""
-    from tqdm.auto import tqdm
+    from tqdm import tqdm
 
     _check_columns(functions, frame.columns)
     # Lists and arrays can be changed in place, which no comparison below would see: copies keep functions apart.
@@ -153,7 +153,7 @@ def _call(function: Any, x: Example) -> Any:
     before = vars(x).copy()
     try:
         value = function(x)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise FunctionError(f"{function.name} failed on example {x.id!r}: {type(error).__name__}: {error}") from error
     after = vars(x)
     if len(after) != len(before) or any(map(is_not, after.values(), before.values())):

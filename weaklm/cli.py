@@ -6,6 +6,7 @@ With ``--json`` stdout holds one JSON document; progress and messages go to stde
 
 import json
 import logging
+import math
 import sys
 import tomllib
 from collections.abc import Mapping
@@ -62,7 +63,7 @@ def main() -> None:
     except GateError as error:
         print(f"gate not met: {error}", file=sys.stderr)
         code = 3
-    except WeaklmError as error:
+    except (WeaklmError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2 if isinstance(error, SettingsError) else 1
     sys.exit(code)
@@ -83,6 +84,9 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
       python -m weaklm init copilot --column instruction=questions
       python -m weaklm import answers.csv --source llama3-8b -p copilot
       python -m weaklm run -p copilot --base-model meta-llama/Meta-Llama-3-8B-Instruct
+
+    \b
+    Exit codes: 0 done, 1 failure, 2 wrong usage or settings, 3 a gate was not met, 130 interrupted.
     """
     if version:
         print(__version__)
@@ -205,7 +209,11 @@ def report(
       python -m weaklm report --split valid --source llama3-8b --fail-under 0.8
     """
     opened = _open(project)
-    made = opened.report(split=split, source=source, fail_under=fail_under)
+    try:
+        made = opened.report(split=split, source=source, fail_under=fail_under)
+    except GateError:  # the report is made all the same, and saved
+        _show(opened.report(split=split, source=source), as_json)
+        raise
     _show(made, as_json)
     _place(opened.last("report"), "report.html")
 
@@ -393,7 +401,10 @@ def _settings(values: list[str] | None) -> dict[str, Any]:
 
 
 def _show(result: Any, as_json: bool, text: str | None = None) -> None:
-    print(json.dumps(_plain(result), ensure_ascii=False) if as_json else text if text is not None else str(result))
+    if as_json:
+        print(json.dumps(_finite(_plain(result)), ensure_ascii=False, allow_nan=False))
+    else:
+        print(str(result) if text is None else text)
 
 
 def _plain(result: Any) -> Any:
@@ -402,6 +413,15 @@ def _plain(result: Any) -> Any:
     if hasattr(result, "iterrows"):  # a frame, without importing pandas to ask
         return json.loads(result.to_json(orient="records"))
     return result.to_dict() if hasattr(result, "to_dict") else asdict(result)
+
+
+def _finite(value: Any) -> Any:
+    """Return the value with null in place of numbers that JSON does not have."""
+    if isinstance(value, Mapping):
+        return {key: _finite(inner) for key, inner in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(inner) for inner in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _place(folder: Path, file: str) -> None:

@@ -4,9 +4,11 @@ A data set is a DataFrame with the columns of :data:`COLUMNS` and any others. On
 are required; :func:`complete` fills in the rest.
 """
 
+import csv
 import hashlib
 import json
 import re
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import SimpleNamespace
@@ -113,7 +115,7 @@ def read(
     [['Why?', 'Because.', 'llama']]
     """
     name = "the frame" if isinstance(path, pd.DataFrame) else str(path)
-    frame = _named(path if isinstance(path, pd.DataFrame) else _read_file(Path(path)), name)
+    frame = _named(path if isinstance(path, pd.DataFrame) else read_file(Path(path)), name)
     if frame.empty:
         raise DataError(f"{name} has no rows; at least one row with an instruction and a response is expected")
     frame = _rename(frame, columns or {}, keep, name)
@@ -202,7 +204,8 @@ def _named(data: pd.DataFrame, name: str) -> pd.DataFrame:
     return data
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def read_file(path: Path) -> pd.DataFrame:
+    """Return a CSV, JSONL or Parquet file as a frame, unchecked; DataError when there is none or it cannot be read."""
     if path.is_dir():
         raise DataError(f"{path} is a folder; a .csv, .jsonl or .parquet file was expected")
     if not path.is_file():
@@ -223,8 +226,23 @@ def _read_file(path: Path) -> pd.DataFrame:
 
 
 def _read_csv(path: Path) -> pd.DataFrame:
-    # As strings, so that the answers "5", "NA" and "null" stay what the model wrote.
-    return pd.read_csv(path, dtype=str, keep_default_na=False)
+    """Read every value as a string, so that the answers "5", "NA" and "null" stay what the model wrote."""
+    limit = csv.field_size_limit(sys.maxsize)  # contexts may be long
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as file:
+            rows = [row for row in csv.reader(file, strict=True) if row]
+    except csv.Error as error:
+        raise DataError(f"{path} is not valid CSV: {error}") from error
+    finally:
+        csv.field_size_limit(limit)
+    header = rows[0] if rows else []
+    for number, row in enumerate(rows[1:]):
+        if len(row) != len(header):
+            raise DataError(
+                f"{path}, row {number}: {len(row)} values, but the header names {len(header)} columns; quote values "
+                f"that hold a comma. The row begins with {', '.join(row)[:60]!r}"
+            )
+    return pd.DataFrame(rows[1:], columns=header, dtype=object)
 
 
 def _read_jsonl(path: Path) -> pd.DataFrame:

@@ -303,7 +303,7 @@ def _functions_in(sources: Iterable[Any]) -> Iterator[Any]:
 def _import(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         if isinstance(error, ModuleNotFoundError) and error.name and f"{name}.".startswith(f"{error.name}."):
             beside = [path.stem for path in Path().iterdir() if path.is_dir() or path.suffix == ".py"]
             parent = sys.modules.get(name.rpartition(".")[0])
@@ -315,7 +315,22 @@ def _import(name: str) -> ModuleType:
 
 
 def _children(package: ModuleType) -> list[ModuleType]:
-    return [_import(f"{package.__name__}.{child}") for child in _names_in(package)]
+    """Return the modules in a package, in order of name.
+
+    The folders of a namespace package, yours and ours, may hold files of one name: import finds the first only, so
+    the others are loaded from their place.
+    """
+    found = []
+    for name in _names_in(package):
+        module = _import(f"{package.__name__}.{name}")
+        files = [Path(folder) / f"{name}.py" for folder in package.__path__]
+        hidden = [file for file in files if file.is_file() and str(file.resolve()) != _place(module)]
+        found += [module, *(_module_from(file) for file in hidden)]
+    return found
+
+
+def _place(module: ModuleType) -> str:
+    return str(Path(module.__file__).resolve()) if module.__file__ else ""
 
 
 def _names_in(package: ModuleType) -> list[str]:
@@ -337,7 +352,7 @@ def _module_from(path: Path) -> ModuleType:
     sys.modules[name] = module
     try:
         spec.loader.exec_module(module)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         del sys.modules[name]
         raise FunctionError(f"{path} does not load: {type(error).__name__}: {error}") from error
     return module

@@ -14,7 +14,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from weaklm import store as tables
-from weaklm.data import ABSTAIN, COLUMNS, HUMAN_LABEL, LABEL_NAMES, complete, content_hash, human_labels
+from weaklm.data import ABSTAIN, COLUMNS, HUMAN_LABEL, LABEL_NAMES, complete, content_hash, human_labels, read_file
 from weaklm.errors import DataError, ProjectError, nearest
 from weaklm.store import Store, now
 
@@ -62,20 +62,17 @@ class Responses:
         DataError
             If an id is known with other content, or an instruction would sit in two splits.
         """
-        known = self._stored()
-        is_new = np.ones(len(data), dtype=bool) if known is None else self._new_rows(data, known, path)
-        _check_splits(data[is_new], known, path)
         dropped = dict(dropped)
-        if not is_new.all():
-            dropped["already in the project"] = int((~is_new).sum())
-        fresh = data[is_new]
-        labels = _label_rows(data)
-        with self.store.write() as connection:
+        with self.store.write() as connection:  # from here on nobody else adds rows
+            known = self._stored()
+            is_new = np.ones(len(data), dtype=bool) if known is None else self._new_rows(data, known, path)
+            fresh = data[is_new].drop(columns=HUMAN_LABEL, errors="ignore")
+            _check_splits(fresh, known, path)
+            if not is_new.all():
+                dropped["already in the project"] = int((~is_new).sum())
             for source, rows in fresh.groupby("source", sort=False):
-                self.store.add_part(
-                    connection, "responses", str(source), rows.drop(columns=HUMAN_LABEL, errors="ignore")
-                )
-            added = self._append_labels(connection, labels)
+                self.store.add_part(connection, "responses", str(source), rows)
+            added = self._append_labels(connection, _label_rows(data))
             values = {"path": path, "n_rows": len(fresh), "dropped": dropped, "created": now()}
             connection.execute(tables.imports.insert().values(source=", ".join(data["source"].unique()), **values))
         return Imported(data["source"].unique().tolist(), len(fresh), added, dropped)
@@ -102,7 +99,7 @@ class Responses:
 
         The newest label of an annotator counts; the majority of the annotators is the human label of a response.
         """
-        frame = labels if isinstance(labels, pd.DataFrame) else pd.read_csv(labels, dtype=str)
+        frame = labels if isinstance(labels, pd.DataFrame) else read_file(Path(labels))
         for column in ("id", "label", "annotator"):
             if column not in frame.columns:
                 raise DataError(f"labels have no column {column!r}; {nearest(column, frame.columns)}")
@@ -142,7 +139,12 @@ class Responses:
         frames = [frame for source in self.sources() if (frame := self.store.frame("responses", source)) is not None]
         if not frames:
             return None
-        return complete(pd.concat(frames, ignore_index=True))
+        data = pd.concat(frames, ignore_index=True)
+        for column in data.columns.difference(COLUMNS):
+            # One source's file may hold numbers where another's holds text: together they are text.
+            if data[column].dropna().map(type).nunique() > 1:
+                data[column] = data[column].map(str, na_action="ignore")
+        return complete(data)
 
     def frame(self, source: str | Sequence[str] | None = None, split: str | None = None) -> pd.DataFrame:
         """Return the responses with their split and human label, all or of some sources and one split.

@@ -24,10 +24,10 @@ _STAGES = {  # table -> module, class or function, and its arguments that are no
     "train": ("weaklm.lm.train", "QLoRATrainer.__init__", ()),
     "generate": ("weaklm.lm.generation", "LanguageModel.generate", ("data", "source", "progress", "force")),
 }
-_FIXED: dict[str, tuple[str, ...]] = {
-    "columns": (*COLUMNS, HUMAN_LABEL),
-    "functions": ("labeling", "slicing"),
-    "split": ("test", "random_state"),
+_FIXED: dict[str, dict[str, str]] = {
+    "columns": dict.fromkeys((*COLUMNS, HUMAN_LABEL), "str"),
+    "functions": {"labeling": "list[str]", "slicing": "list[str]"},
+    "split": {"test": "share", "random_state": "int"},
 }
 
 
@@ -64,11 +64,13 @@ def check(values: Mapping[str, Any], place: str) -> None:
         for key in keys:
             if key not in known_keys(table):
                 raise SettingsError(f"{place}: unknown key {key!r} in [{table}]; {nearest(key, known_keys(table))}")
+            if not _fits(keys[key], known_keys(table)[key]):
+                raise SettingsError(f"{place}: {key} in [{table}] is {keys[key]!r}; expected {known_keys(table)[key]}")
 
 
 @functools.cache
-def known_keys(table: str) -> tuple[str, ...]:
-    """Return the keys that a table may have."""
+def known_keys(table: str) -> dict[str, str]:
+    """Return the keys that a table may have, each with its type as it is written in the code."""
     if table in _FIXED:
         return _FIXED[table]
     module, name, ignored = _STAGES[table]
@@ -77,8 +79,25 @@ def known_keys(table: str) -> tuple[str, ...]:
     node: Any = ast.parse(path.read_text(encoding="utf-8"))
     for part in name.split("."):
         node = next(inner for inner in node.body if getattr(inner, "name", None) == part)
-    arguments = [argument.arg for argument in (*node.args.args, *node.args.kwonlyargs)]
-    return tuple(argument for argument in arguments if argument not in ("self", *ignored))
+    arguments = [argument for argument in (*node.args.args, *node.args.kwonlyargs) if argument.annotation]
+    return {a.arg: ast.unparse(a.annotation) for a in arguments if a.arg not in ignored}
+
+
+def _fits(value: Any, annotation: str) -> bool:
+    """Whether a value may be of a type; types that no settings file can hold fit everything."""
+    kinds = [part.strip().partition("[")[0] for part in annotation.split("|")]
+    checks = {
+        "None": value is None,
+        "bool": isinstance(value, bool),
+        "int": isinstance(value, int) and not isinstance(value, bool),
+        "float": isinstance(value, int | float) and not isinstance(value, bool),
+        "str": isinstance(value, str),
+        "Path": isinstance(value, str | Path),
+        "list": isinstance(value, list | tuple),
+        "Collection": isinstance(value, str | list | tuple | set | frozenset),
+        "share": isinstance(value, int | float) and 0 < value < 1,
+    }
+    return any(checks.get(kind, True) for kind in kinds)
 
 
 def write(folder: Path, values: Mapping[str, Mapping[str, Any]]) -> None:

@@ -17,6 +17,7 @@ import sqlalchemy as sa
 from weaklm.atomic import atomic_file
 from weaklm.data import content_hash
 from weaklm.errors import ProjectError
+from weaklm.exchange import write_parquet
 
 SCHEMA_VERSION = 1
 
@@ -89,9 +90,14 @@ class Store:
         self._engine = sa.create_engine(url or f"sqlite:///{folder / 'project.db'}")
         if self._engine.dialect.name == "sqlite":
             _make_sqlite_safe(self._engine)
-        with self.write() as connection:
-            _metadata.create_all(connection)
-            _check_version(connection, folder)
+        try:
+            with self.write() as connection:
+                _metadata.create_all(connection)
+                _check_version(connection, folder)
+        except sa.exc.DatabaseError as error:
+            raise ProjectError(
+                f"{folder / 'project.db'} cannot be opened as the project's database: {error}"
+            ) from error
 
     @contextmanager
     def write(self) -> Iterator[sa.Connection]:
@@ -116,7 +122,7 @@ class Store:
         number = connection.execute(count).scalar_one()
         path = Path(kind) / _safe(key) / f"part-{number:05d}.parquet"
         with atomic_file(self.folder / path) as temporary:
-            frame.to_parquet(temporary, index=False)
+            write_parquet(frame.reset_index(drop=True), temporary)
         values = {"kind": kind, "key": key, "path": path.as_posix(), "n_rows": len(frame), "created": now()}
         connection.execute(parts.insert().values(values))
 
