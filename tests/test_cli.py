@@ -168,9 +168,12 @@ def test_nothing_is_made_by_a_wrong_init(tmp_path: Path, monkeypatch: pytest.Mon
     assert list(tmp_path.iterdir()) == []
 
 
-def test_an_interruption_exits_with_130(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_interruption_exits_with_130_and_says_how_to_go_on(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     def interrupt(*_: object, **__: object) -> None:
         raise KeyboardInterrupt
 
     monkeypatch.setattr("weaklm.project.Project.apply", interrupt)
     assert run("apply", "-p", folder) == 130
+    assert "the same command goes on from there" in capsys.readouterr().err

@@ -58,7 +58,6 @@ def main() -> None:
         error.show()
         code = 2
     except (KeyboardInterrupt, typer.Abort):
-        print("interrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
         code = 130
     except GateError as error:
         print(f"gate not met: {error}", file=sys.stderr)
@@ -66,6 +65,8 @@ def main() -> None:
     except (WeaklmError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         code = 2 if isinstance(error, SettingsError) else 1
+    if code == 130:  # some versions of typer turn Ctrl-C into this code themselves
+        print("\ninterrupted; what was finished is kept, and the same command goes on from there", file=sys.stderr)
     sys.exit(code)
 
 
