@@ -187,6 +187,18 @@ def test_curated_rows_are_of_the_train_split_and_exported(looped: Project, tmp_p
     assert first["messages"][-1] == {"role": "assistant", "content": kept["response"].iloc[0]}
 
 
+def test_a_curated_set_of_an_older_model_is_used_with_a_warning(
+    project: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    project.apply()
+    project.fit()
+    project.curate()
+    project.functions = [long_enough, invents]
+    project.fit()
+    project.curated()
+    assert "was chosen by the older model" in caplog.text
+
+
 def test_a_comparison_pairs_the_held_out_instructions(looped: Project) -> None:
     comparison = looped.compare("copilot-a", "copilot-b")
     assert comparison.summary()["n_pairs"] == 8

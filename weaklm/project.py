@@ -422,6 +422,9 @@ class Project:
         """Return the newest curated QualityDataset."""
         from weaklm.curation import QualityDataset
 
+        model, chosen_by = self._runs.newest("fit")["id"], self._runs.newest("curate")["parents"]
+        if chosen_by != [model]:
+            log.warning("the curated set was chosen by the older model %s; curate() again for %s", chosen_by[0], model)
         return QualityDataset.load(self.last("curate"))
 
     def export(self, path: str | Path, format: str | None = None) -> int:
