@@ -373,7 +373,7 @@ def demo(
     """
     from weaklm.demo.loop import run_demo
 
-    _show(run_demo(folder, seed=seed, base_model=base_model, progress=True), as_json)
+    _show(run_demo(folder, seed=seed, base_model=base_model, progress=sys.stderr.isatty()), as_json)
 
 
 def _open(folder: Path) -> "Project":

@@ -97,9 +97,9 @@ def run_demo(
     """
     started = time.monotonic()
     project = _project(Path(folder) / f"seed-{seed}", seed, progress)
-    base = base_model or _relative(standin(random_state=seed, progress=progress))
     if not base_model:
-        log.info("base model: a stand-in of 1.6 million parameters, made on the spot (%s)", base)
+        log.info("base model: a stand-in of 1.6 million parameters; training it takes a few minutes, once")
+    base = base_model or _relative(standin(random_state=seed, progress=progress))
     project.run(base)
     comparison = project.last("compare")
     before, after = project.generate(base), project.generate(project.trained())
