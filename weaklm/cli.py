@@ -209,14 +209,13 @@ def report(
       python -m weaklm report
       python -m weaklm report --split valid --source llama3-8b --fail-under 0.8
     """
+    from weaklm.project import check_gate
+
     opened = _open(project)
-    try:
-        made = opened.report(split=split, source=source, fail_under=fail_under)
-    except GateError:  # the report is made all the same, and saved
-        _show(opened.report(split=split, source=source), as_json)
-        raise
+    made = opened.report(split=split, source=source)
     _show(made, as_json)
     _place(opened.last("report"), "report.html")
+    check_gate(made, fail_under)
 
 
 @app.command()

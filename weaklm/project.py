@@ -19,12 +19,19 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from weaklm import settings as project_settings
+from weaklm.analysis import LFAnalysis
 from weaklm.atomic import atomic_file
+from weaklm.comparison import Comparison
+from weaklm.curation import QualityDataset, curate
 from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete, read
 from weaklm.data import human_labels as labels_of
 from weaklm.errors import DataError, GateError, ProjectError, nearest
+from weaklm.exchange import export
 from weaklm.functions import Function, collect, load
+from weaklm.label_model import LabelModel
 from weaklm.lineage import Explanation, explain
+from weaklm.quality import QualityModel
+from weaklm.report import Report
 from weaklm.responses import HELD_OUT, Imported, Responses
 from weaklm.runs import Runs, fingerprint, run_key
 from weaklm.store import Store
@@ -227,8 +234,6 @@ class Project:
 
     def lf_summary(self, split: str | None = None) -> pd.DataFrame:
         """Return one row a labeling function: coverage, overlaps, conflicts, and accuracy on human labels."""
-        from weaklm.analysis import LFAnalysis
-
         data = self.responses(split=split)
         Y = labels_of(data)
         return LFAnalysis(self.votes(data), self.functions).lf_summary(Y if (Y != ABSTAIN).any() else None)
@@ -261,9 +266,6 @@ class Project:
     def _fit(
         self, run_id: str, train: pd.DataFrame, L: NDArray[np.int8], Y: NDArray[np.int8] | None, options: dict[str, Any]
     ) -> tuple[Fitted, pd.DataFrame]:
-        from weaklm.label_model import LabelModel
-        from weaklm.quality import QualityModel
-
         label_model = LabelModel(**options["label_model"]).fit(L, Y)
         covered = label_model.covered(L)
         quality = QualityModel(**options["quality_model"])
@@ -289,10 +291,8 @@ class Project:
             )
 
     @property
-    def quality(self) -> Any:
+    def quality(self) -> QualityModel:
         """The newest fitted QualityModel."""
-        from weaklm.quality import QualityModel
-
         return QualityModel.load(self.folder / "models" / self._runs.newest("fit")["id"])
 
     def rescore(self, source: str | None = None) -> int:
@@ -325,28 +325,22 @@ class Project:
         source: str | Sequence[str] | None = None,
         slices: Sequence[Function] | None = None,
         fail_under: float | None = None,
-    ) -> Any:
+    ) -> Report:
         """Return the Report of a split (held-out instructions unless named), and save it as HTML and JSON.
 
         ``fail_under`` raises GateError when the accept rate is below it, after the report is saved.
         """
-        from weaklm.report import Report
-
         data = self.responses(source=source, split=split or HELD_OUT)
         slices = self.slices if slices is None else collect(list(slices))
         report = Report(data, self.scores(data), slices=slices)
-        folder = self._file("report", report, [data], slices)
-        rate = report.summary()["overall"]["proxy"]["value"]
-        if fail_under is not None and rate < fail_under:
-            raise GateError(f"the accept rate is {rate:.3f}, under the gate of {fail_under}; see {folder}")
+        self._file("report", report, [data], slices)
+        check_gate(report, fail_under)
         return report
 
     def compare(
         self, base: str, tuned: str, *, split: str | None = None, slices: Sequence[Function] | None = None
-    ) -> Any:
+    ) -> Comparison:
         """Return the Comparison of two sources on the instructions that both answered (held-out unless named)."""
-        from weaklm.comparison import Comparison
-
         slices = self.slices if slices is None else collect(list(slices))
         pair = [self.responses(source=source, split=split or HELD_OUT) for source in (base, tuned)]
         scores = [self.scores(data) for data in pair]
@@ -354,8 +348,10 @@ class Project:
         self._file("compare", comparison, pair, slices)
         return comparison
 
-    def _file(self, kind: str, report: Any, frames: Sequence[pd.DataFrame], slices: Sequence[Function]) -> Path:
-        """Save a Report or Comparison in a folder named after all that it shows, record it, return the folder."""
+    def _file(
+        self, kind: str, report: Report | Comparison, frames: Sequence[pd.DataFrame], slices: Sequence[Function]
+    ) -> None:
+        """Save a Report or Comparison in a folder named after all that it shows, record it."""
         model = self._runs.newest("fit")["id"]
         shown = [[data["id"].tolist(), data[HUMAN_LABEL].tolist()] for data in frames]
         run_id = run_key(kind, model, shown, [version(sf) for sf in slices])
@@ -366,12 +362,9 @@ class Project:
             return {"folder": f"reports/{run_id}"}
 
         self._runs.once(kind, run_id, make, parents=[model])
-        return folder
 
     def explain(self, row_id: str) -> Explanation:
         """Return why a response has its score and its place: votes, contributions, features, decision, lineage."""
-        from weaklm.label_model import LabelModel
-
         data = self.responses()
         found = data[data["id"] == str(row_id)]
         if found.empty:
@@ -396,13 +389,11 @@ class Project:
 
     # ------------------------------------------------------------------------------------------ curation and training
 
-    def curate(self, **options: Any) -> Any:
+    def curate(self, **options: Any) -> QualityDataset:
         """Return the QualityDataset of the train split: every row with its decision and reason, saved.
 
         Keyword arguments are those of :func:`weaklm.curate`, on top of the project's settings.
         """
-        from weaklm.curation import QualityDataset, curate
-
         options = self.settings["curate"] | options
         project_settings.check({"curate": options}, "curate(...)")
         data = self.responses(split="train")
@@ -418,10 +409,8 @@ class Project:
         self._runs.once("curate", run_id, make, parents=[model], settings=options)
         return QualityDataset.load(folder)
 
-    def curated(self) -> Any:
+    def curated(self) -> QualityDataset:
         """Return the newest curated QualityDataset."""
-        from weaklm.curation import QualityDataset
-
         model, chosen_by = self._runs.newest("fit")["id"], self._runs.newest("curate")["parents"]
         if chosen_by != [model]:
             log.warning("the curated set was chosen by the older model %s; curate() again for %s", chosen_by[0], model)
@@ -429,8 +418,6 @@ class Project:
 
     def export(self, path: str | Path, format: str | None = None) -> int:
         """Write the kept rows of the newest curated set to a file and return how many; see :func:`weaklm.export`."""
-        from weaklm.exchange import export
-
         return export(self.curated().to_frame(), path, format=format)
 
     def train(self, base_model: str | Path | None = None, **options: Any) -> Trained:
@@ -529,7 +516,7 @@ class Project:
             )
         return name, Path(name).name, ""
 
-    def run(self, base_model: str | Path | None = None) -> Any:
+    def run(self, base_model: str | Path | None = None) -> Report | Comparison:
         """Do every step of the loop, skipping what is up to date; return the Comparison of tuned and base model.
 
         Without a base model the loop ends after curation, and the Report is returned.
@@ -553,6 +540,13 @@ class Project:
         comparison = self.compare(before, after)
         log.info("comparison: %s", self.last("compare") / "comparison.html")
         return comparison
+
+
+def check_gate(report: Report, fail_under: float | None) -> None:
+    """Raise GateError when the accept rate of a report is below ``fail_under``; None is no gate."""
+    rate = report.summary()["overall"]["proxy"]["value"]
+    if fail_under is not None and rate < fail_under:
+        raise GateError(f"the accept rate is {rate:.3f}, under the gate of {fail_under}")
 
 
 def _name(path: str | Path | pd.DataFrame) -> str:

@@ -70,10 +70,10 @@ class Votes:
 
     def _record(self, connection: sa.Connection, function: Function) -> None:
         table = tables.function_versions
-        version = {"name": function.name, "code_hash": code_hash(function)}
-        known = sa.select(table).where(table.c.name == version["name"], table.c.code_hash == version["code_hash"])
+        key = {"name": function.name, "code_hash": code_hash(function)}
+        known = sa.select(table).where(table.c.name == key["name"], table.c.code_hash == key["code_hash"])
         if connection.execute(known).first() is None:
-            connection.execute(table.insert().values(**version, source=function_source(function), created=now()))
+            connection.execute(table.insert().values(**key, source=function_source(function), created=now()))
 
 
 def version(function: Function) -> str:

@@ -25,19 +25,21 @@ from weaklm.settings import FILE
 
 log = logging.getLogger("weaklm")
 
-# The stand-in is tiny, so it takes a higher learning rate than a real model, and two threads suffice. Base and tuned
-# model answer by sampling, alike: the most likely answer of a base trained on a mix would hide the mix.
+# Base and tuned model answer by sampling, alike: the most likely answer of a base trained on a mix would hide the mix.
 SETTINGS: dict[str, dict[str, Any]] = {
     "curate": {"labels": ["ACCEPT"], "confidence_threshold": 0.8},
-    "train": {
-        "max_steps": 80,
-        "learning_rate": 3e-3,
-        "batch_size": 16,
-        "micro_batch_size": 16,
-        "max_length": 512,
-        "n_threads": 1,
-    },
     "generate": {"n_answers": 4, "max_new_tokens": 96, "temperature": 1.0, "top_p": 0.9, "batch_size": 100},
+}
+
+# The stand-in is tiny, so it takes a higher learning rate than a real model, which gets the trainer's own settings. One
+# thread, because two that share a busy machine are slower.
+TRAIN_STAND_IN = {
+    "max_steps": 80,
+    "learning_rate": 3e-3,
+    "batch_size": 16,
+    "micro_batch_size": 16,
+    "max_length": 512,
+    "n_threads": 1,
 }
 
 
@@ -86,7 +88,7 @@ class DemoResult:
 def run_demo(
     folder: str | Path = "demo-project", *, seed: int = 0, base_model: str | None = None, progress: bool = False
 ) -> DemoResult:
-    """Run the whole loop in ``folder/seed-<seed>`` and return what it found; a second run skips what is done.
+    """Run the whole loop in a project inside the folder and return what it found; a second run skips what is done.
 
     Parameters
     ----------
@@ -96,7 +98,9 @@ def run_demo(
         A model folder or Hugging Face name in place of the stand-in.
     """
     started = time.monotonic()
-    project = _project(Path(folder) / f"seed-{seed}", seed, progress)
+    name = f"seed-{seed}" if base_model is None else f"{Path(base_model).name}-seed-{seed}"
+    train = TRAIN_STAND_IN if base_model is None else {}
+    project = _project(Path(folder) / name, seed, train | {"random_state": seed}, progress)
     if not base_model:
         log.info("base model: a stand-in of 1.6 million parameters; training it takes a few minutes, once")
     base = base_model or _relative(standin(random_state=seed, progress=progress))
@@ -118,16 +122,16 @@ def run_demo(
     )
 
 
-def _project(folder: Path, seed: int, progress: bool) -> Project:
+def _project(folder: Path, seed: int, train: dict[str, Any], progress: bool) -> Project:
     """Return the demo's project, filled with its data: made, or opened when it is there."""
     if (folder / FILE).exists():
-        return Project(folder, progress=progress)
-    if folder.exists() and any(folder.iterdir()):
+        project = Project(folder, progress=progress)
+    elif folder.exists() and any(folder.iterdir()):
         raise ProjectError(f"{folder} is there and holds something else; name another folder for the demo")
-    seeded = {table: SETTINGS[table] | {"random_state": seed} for table in ("train", "generate")}
-    project = Project.create(folder, settings=SETTINGS | seeded | {"quality_model": {"random_state": seed}})
-    project.progress = progress
-    data = load(seed)
+    else:
+        seeded = {"generate": SETTINGS["generate"] | {"random_state": seed}, "quality_model": {"random_state": seed}}
+        project = Project.create(folder, settings=SETTINGS | seeded | {"train": train}, progress=progress)
+    data = load(seed)  # also into an opened project: the last run may have been interrupted before
     log.info("%s", project.add_responses(data.responses))
     log.info("added %s labels by three annotators", f"{project.add_labels(data.annotations):,}")
     return project
