@@ -6,7 +6,8 @@ from weaklm import ABSTAIN, REJECT, Example, form, labeling_function
 from weaklm.questions import asks_way
 from weaklm.text import admissions, sentences, words
 
-_LIST_LINE = re.compile(r"^\s*(?:[-*\u2022]|[0-9]{1,2}[.)])\s", re.MULTILINE)
+_LIST_LINE = re.compile(r"^[^\S\n]*(?:[-*\u2022]|[0-9]{1,2}[.)])\s", re.MULTILINE)
+_EMPTY_ITEM = re.compile(r"\n[ \t]*(?:[-*\u2022]|[0-9]{1,2}[.)])\Z")
 _ORDER = frozenset(("then", "first", "second", "next", "finally", "after", "afterwards", "before", "last"))
 
 
@@ -102,3 +103,36 @@ def steps_missing(x: Example, min_parts: int) -> int:
     marks = x.response.count(",") + x.response.count(";")
     parts = max(len(_LIST_LINE.findall(x.response)), len(sentences(x.response)), 1 + marks)
     return REJECT if parts < min_parts else ABSTAIN
+
+
+@labeling_function(resources={"min_rows": 3})
+def broken_markup(x: Example, min_rows: int) -> int:
+    """REJECT when a code block is left open, rows of a table differ in their cells, or the last list item is empty.
+
+    A table has ``min_rows`` rows or more, each between two bars; tables that the prompt sets are the prompt's.
+
+    Source: the well-formedness of fences, tables and list items in GitHub Flavored Markdown
+    (https://github.github.com/gfm/, 4.5, 4.10, 5.2).
+
+    >>> broken_markup(Example(response="Use this:\\n```\\nprint(1)"))
+    0
+    >>> broken_markup(Example(response="| fee | $5 |\\n|---|---|\\n| rate | 4 % |"))
+    -1
+    """
+    if x.response.count("```") % 2 or _EMPTY_ITEM.search(x.response.rstrip()):
+        return REJECT
+    if "|" in x.instruction or "|" in x.context:
+        return ABSTAIN
+    uneven = any(len(rows) >= min_rows and min(rows) < max(rows) for rows in _tables(x.response))
+    return REJECT if uneven else ABSTAIN
+
+
+def _tables(text: str) -> list[list[int]]:
+    """Return the number of bars in each row, table by table."""
+    found: list[list[int]] = [[]]
+    for line in map(str.strip, text.split("\n")):
+        if line.startswith("|") and line.endswith("|"):
+            found[-1].append(line.count("|"))
+        elif found[-1]:
+            found.append([])
+    return found

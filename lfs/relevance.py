@@ -1,10 +1,13 @@
 """Answers something else than what was asked."""
 
+import re
+
 from weaklm import ABSTAIN, ACCEPT, REJECT, Example, form, labeling_function
 from weaklm.questions import asks_figure, asks_yes_no
-from weaklm.text import admissions, numbers, refusals, stems, substance, terms, words
+from weaklm.text import admissions, numbers, refusals, sentences, stems, substance, terms, words
 
 _ONE = frozenset(("one", "once", "half", "single"))  # figures that are often something else
+_PASSAGE = re.compile(r"^[ \t]*\[[0-9]+\]", re.MULTILINE)
 
 
 @labeling_function(resources={"min_terms": 2})
@@ -113,3 +116,49 @@ def figure_asked(x: Example) -> int:
         return REJECT if _ONE.isdisjoint(words(x.response)) else ABSTAIN
     is_sound = form.is_sound(x.response, x.prompt_prefix, x.instruction)
     return ACCEPT if given <= known and is_sound else ABSTAIN
+
+
+@labeling_function(resources={"min_known": 0.75, "min_support": 0.6, "min_terms": 6, "min_asked": 2})
+def one_passage_answers(x: Example, min_known: float, min_support: float, min_terms: int, min_asked: int) -> int:
+    """ACCEPT when the passage that has most of the response's terms, of several, has most of the question's too.
+
+    "Most" is ``min_support`` of the response's terms, of which there are ``min_terms``, and ``min_known`` of the
+    question's, of which there are ``min_asked``. Passages are numbered in brackets.
+
+    Source: ours; an answer pieced together from several passages (multi-hop questions: Yang et al. 2018, HotpotQA,
+    arXiv:1809.09600) says more easily what none of them says.
+
+    >>> asked = "When is the yearly fee charged?"
+    >>> context = "[1] Lost cards are replaced by mail.\\n[2] The yearly card fee of $95 is charged by debit in May."
+    >>> response = "The yearly card fee of $95 is charged by debit in May."
+    >>> one_passage_answers(Example(instruction=asked, context=context, response=response))
+    1
+    >>> one_passage_answers(Example(instruction=asked, context=context, response="In May."))
+    -1
+    """
+    passages = [part for part in _PASSAGE.split(x.context) if part.strip()]
+    asked, said = set(terms(x.instruction)), terms(substance(x.response))
+    if not passages[1:] or len(asked) < min_asked or len(said) < min_terms or admissions(x.response):
+        return ABSTAIN
+    support, known = max((sum(term in stems(text) for term in said), len(asked & stems(text))) for text in passages)
+    fits = support >= min_support * len(said) and known >= min_known * len(asked)
+    return ACCEPT if fits and form.is_sound(x.response, x.prompt_prefix, x.instruction) else ABSTAIN
+
+
+@labeling_function(resources={"min_share": 0.5})
+def asks_back(x: Example, min_share: float) -> int:
+    """REJECT when ``min_share`` of the response's sentences are questions, although there is a context to answer from.
+
+    Source: ours; a question in return is right where the wish is unclear (Aliannejadi et al. 2019, arXiv:1907.06554),
+    and says nothing of what the passages say: a generic turn (Dziri et al. 2022, BEGIN, arXiv:2105.00071).
+
+    >>> asked, context = "When is the fee due?", "The yearly fee is due in May."
+    >>> asks_back(Example(instruction=asked, context=context, response="I see. Do you have a card?"))
+    0
+    >>> asks_back(Example(instruction=asked, context=context, response="It is due in May."))
+    -1
+    """
+    said = sentences(x.response)
+    if not x.context.strip() or not said or admissions(x.response):
+        return ABSTAIN
+    return REJECT if sum(sentence.endswith("?") for sentence in said) >= min_share * len(said) else ABSTAIN

@@ -50,6 +50,20 @@ def long_context(x: Example, min_words: int) -> bool:
     return len(words(x.context)) >= min_words
 
 
+@slicing_function(resources={"max_words": 50})
+def short_context(x: Example, max_words: int) -> bool:
+    """Contexts of at most ``max_words`` words, but some: a sentence or two, seldom all that is needed.
+
+    Source: ours; the other end of ``long_context``.
+
+    >>> short_context(Example(context="The fee is due."))
+    True
+    >>> short_context(Example(context=""))
+    False
+    """
+    return bool(words(x.context)) and len(words(x.context)) <= max_words
+
+
 @slicing_function(resources={"max_known": 0.34, "min_terms": 2})
 def context_misses_question(x: Example, max_known: float, min_terms: int) -> bool:
     """Contexts that have at most ``max_known`` of the instruction's terms: the answer may not be there.

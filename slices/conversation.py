@@ -8,6 +8,10 @@ from weaklm.text import words
 _POINTERS = frozenset(
     ("it", "its", "they", "them", "their", "that", "this", "those", "these", "he", "she", "him", "her", "there", "one")
 )
+_SMALL_TALK = re.compile(
+    r"\b(?:hi|hello|hey|thanks|thank you|good (?:morning|evening|afternoon|night)|how are you|nice to meet you|bye"
+    r"|goodbye|who are you|what is your name|what's your name|are you (?:a )?(?:human|bot|robot|real|an ai))\b"
+)
 _SPEAKER = re.compile(r"^\W*(user|assistant|human|ai|bot|agent|customer|client|question|answer)\b\W*:", re.I | re.M)
 
 
@@ -38,3 +42,17 @@ def points_back(x: Example, max_words: int) -> bool:
     """
     asked = words(x.instruction)
     return bool(_SPEAKER.search(x.prompt_prefix)) and len(asked) <= max_words and not _POINTERS.isdisjoint(asked)
+
+
+@slicing_function(resources={"max_words": 8})
+def small_talk(x: Example, max_words: int) -> bool:
+    """Instructions of at most ``max_words`` words that greet, thank or ask after the model itself.
+
+    Source: the chat class of instructions (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155).
+
+    >>> small_talk(Example(instruction="Hi, are you a robot?"))
+    True
+    >>> small_talk(Example(instruction="Hi, I lost my card on the train and need a new one."))
+    False
+    """
+    return _SMALL_TALK.search(x.instruction.lower()) is not None and len(x.instruction.split()) <= max_words

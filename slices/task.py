@@ -1,7 +1,29 @@
 """What kind of answer the instruction asks for."""
 
+import re
+
 from weaklm import Example, questions, slicing_function
 from weaklm.text import numbers
+
+_LIST = re.compile(
+    r"\b(?:list|lists|steps|tips|ideas|bullet points?|enumerate)\b|\b(?:what|which) are (?:some|the)\b"
+    r"|\b(?:two|three|four|five|six|seven|eight|nine|ten|[2-9]|1[0-9]|20|some|several|many) (?:[a-z]+ )?"
+    r"(?:ways|examples|reasons|benefits|advantages|differences|types|things|features|methods|questions|words|names)\b"
+)
+_TEXT = re.compile(
+    r"\b(?:write|compose|draft|create|generate|design|make|tell)\b[^.?!]{0,40}?\b(?:story|poem|essay|article|letter|e-?mail"
+    r"|haiku|song|lyrics|blog|post|tweet|slogan|headline|title|description|paragraph|sentence|dialogue|conversation|speech"
+    r"|review|advertisement|ad|script|report|joke|summary|caption|message)s?\b"
+)
+_CHANGE = re.compile(
+    r"\b(?:re-?write|re-?phrase|paraphrase|translate|reword|summari[sz]e|simplify|shorten|proofread|classify|categori[sz]e"
+    r"|extract|(?:edit|correct|convert|change|transform|improve|complete|continue|fix|revise)"
+    r" (?:the|this|it|and|each|following))\b"
+)
+_CODE = re.compile(
+    r"\b(?:code|python|java|javascript|sql|html|css|regex|regular expression|pseudocode|algorithm|script|function"
+    r"|program)\b|\bc\+\+"
+)
 
 
 @slicing_function
@@ -86,3 +108,60 @@ def gives_numbers(x: Example) -> bool:
     False
     """
     return bool(numbers(x.instruction))
+
+
+@slicing_function
+def asks_list(x: Example) -> bool:
+    """Instructions that ask for several things: a list, steps, three examples.
+
+    Source: the list questions of TREC (Voorhees 2003, Overview of the TREC 2003 Question Answering Track).
+
+    >>> asks_list(Example(instruction="Name three ways to save."))
+    True
+    >>> asks_list(Example(instruction="How high is the fee?"))
+    False
+    """
+    return _LIST.search(x.instruction.lower()) is not None
+
+
+@slicing_function
+def asks_text(x: Example) -> bool:
+    """Instructions that ask for a text to be written: a letter, a story, a slogan.
+
+    Source: the generation class of instructions (Ouyang et al. 2022, InstructGPT, arXiv:2203.02155).
+
+    >>> asks_text(Example(instruction="Write a polite letter to my bank."))
+    True
+    >>> asks_text(Example(instruction="What does the letter say?"))
+    False
+    """
+    return _TEXT.search(x.instruction.lower()) is not None
+
+
+@slicing_function
+def asks_change(x: Example) -> bool:
+    """Instructions that ask to work on a text: rewrite, translate, summarise, classify, extract.
+
+    Source: the rewrite, summarization, classification and extract classes of instructions (Ouyang et al. 2022,
+    InstructGPT, arXiv:2203.02155).
+
+    >>> asks_change(Example(instruction="Summarize the passage in a sentence."))
+    True
+    >>> asks_change(Example(instruction="What is the passage about?"))
+    False
+    """
+    return _CHANGE.search(x.instruction.lower()) is not None
+
+
+@slicing_function
+def asks_code(x: Example) -> bool:
+    """Instructions that speak of code: a program, a query, a pattern.
+
+    Source: ours; code is right when it runs, not when it reads well (Chen et al. 2021, arXiv:2107.03374).
+
+    >>> asks_code(Example(instruction="Write a Python function that adds two numbers."))
+    True
+    >>> asks_code(Example(instruction="Add two numbers."))
+    False
+    """
+    return _CODE.search(x.instruction.lower()) is not None

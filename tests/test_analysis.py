@@ -1,15 +1,18 @@
 """LFAnalysis: literals on a small L, parity with Snorkel, human labels that cover a part only."""
 
 import warnings
+from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
 import pytest
 
+from weaklm.analysis import tally
 from weaklm.analysis import LFAnalysis
 from weaklm.data import ABSTAIN
 from weaklm.errors import DataError
 from weaklm.functions import labeling_function
+from weaklm.analysis.tally import Tally
 
 L = np.array([[-1, 0, 0], [-1, -1, -1], [1, 0, -1], [-1, 0, -1], [0, 0, 0]], np.int8)
 
@@ -41,6 +44,9 @@ def test_the_summary_of_five_rows() -> None:
         "Coverage": [0.4, 0.8, 0.4],
         "Overlaps": [0.4, 0.6, 0.4],
         "Conflicts": [0.2, 0.2, 0.0],
+        "Only vote": [0.0, 0.2, 0.0],
+        "Redundancy": pytest.approx([0.433, 0.408, 0.433], abs=1e-3),
+        "Redundant with": ["third", "third", "first"],
     }
 
 
@@ -81,10 +87,80 @@ def test_values_equal_snorkels(with_labels: bool, with_functions: bool) -> None:
         analysis, their_analysis = LFAnalysis(votes, functions), Theirs(votes, functions)
     ours = analysis.lf_summary(Y)
     assert ours.columns.tolist()[: len(theirs.columns)] == theirs.columns.tolist()
-    assert ours.columns.tolist()[len(theirs.columns) :] == (["Acc. low", "Acc. high"] if with_labels else [])
+    added = [*(["Acc. low", "Acc. high"] if with_labels else []), "Only vote", "Redundancy", "Redundant with"]
+    assert ours.columns.tolist()[len(theirs.columns) :] == added
     pd.testing.assert_frame_equal(ours[theirs.columns], theirs)
     for name in ("label_coverage", "label_overlap", "label_conflict"):
         assert getattr(analysis, name)() == pytest.approx(getattr(their_analysis, name)())
+
+
+@dataclass
+class Meta:
+    seconds: dict[str, float] = field(default_factory=lambda: {"first": 0.5, "second": 2.0, "third": 0.1})
+    ran: dict[str, str] = field(
+        default_factory=lambda: {"first": "columns", "second": "rows: a loop", "third": "batch"}
+    )
+    n_failed: dict[str, int] = field(default_factory=lambda: {"second": 1})
+
+
+def test_how_the_functions_ran_is_shown_with_meta_only() -> None:
+    summary = LFAnalysis(L, FUNCTIONS, Meta()).lf_summary()
+    assert summary["Seconds"].tolist() == [0.5, 2.0, 0.1]
+    assert summary["Errors"].tolist() == [0, 1, 0]
+    assert summary["Ran"].tolist() == ["columns", "rows: a loop", "batch"]
+    assert not {"Seconds", "Errors", "Ran"} & set(LFAnalysis(L, FUNCTIONS).lf_summary().columns)
+    with pytest.raises(DataError, match="give LFAnalysis the functions too"):
+        LFAnalysis(L, meta=Meta())
+
+
+def test_phi_of_one_polarity_is_the_correlation_of_firing() -> None:
+    votes = np.random.default_rng(0).choice([-1, 0], size=(500, 4))
+    phi = Tally.of(votes).phi
+    assert phi == pytest.approx(np.corrcoef(votes.T))
+
+
+def test_phi_of_functions_that_never_abstain_is_the_correlation_of_votes() -> None:
+    votes = np.random.default_rng(0).choice([0, 1], size=(500, 4))
+    assert Tally.of(votes).phi == pytest.approx(np.corrcoef(votes.T))
+
+
+def test_counts_do_not_depend_on_the_blocks(monkeypatch: pytest.MonkeyPatch) -> None:
+    votes = np.random.default_rng(0).choice([-1, 0, 1, 2], size=(100, 5)).astype(np.int8)
+    whole = Tally.of(votes)
+    monkeypatch.setattr(tally, "_ROWS_AT_ONCE", 7)
+    parts = Tally.of(votes)
+    for name, value in vars(parts).items():
+        assert np.array_equal(value, getattr(whole, name)), name
+    a, b = votes[:, 0], votes[:, 1]
+    assert whole.differed[0, 1] == ((a != -1) & (b != -1) & (a != b)).sum()
+    assert whole.alone[0] == ((a != -1) & (votes[:, 1:] == -1).all(axis=1)).sum()
+
+
+DATA = pd.DataFrame({"response": list("abcde"), "score": [1, 2, 3, 4, 5]}, index=[9, 8, 7, 6, 5])
+
+
+def test_conflicts_are_the_rows_where_two_functions_differ() -> None:
+    rows = LFAnalysis(L, FUNCTIONS).conflicts("first", "second", DATA)
+    assert rows.to_dict("index") == {7: {"first": "ACCEPT", "second": "REJECT", "response": "c"}}
+    assert LFAnalysis(L).conflicts(0, 1, DATA).index.tolist() == [7]
+
+
+def test_mistakes_only_votes_and_uncovered_rows_are_found() -> None:
+    analysis = LFAnalysis(L, FUNCTIONS)
+    assert analysis.mistakes("first", [0, 0, 0, 1, -1], DATA).to_dict("index") == {
+        7: {"first": "ACCEPT", "human_label": "REJECT", "response": "c"}
+    }
+    assert analysis.only_votes("second", DATA).to_dict("index") == {6: {"second": "REJECT", "response": "d"}}
+    assert analysis.uncovered(DATA).to_dict("index") == {8: {"response": "b"}}
+
+
+def test_an_unknown_function_is_answered_with_the_nearest_name() -> None:
+    with pytest.raises(DataError, match="there is no labeling function 'frist'; did you mean 'first'"):
+        LFAnalysis(L, FUNCTIONS).conflicts("frist", "second", DATA)
+    with pytest.raises(DataError, match="there is no labeling function 3; L has 3 columns, from 0 on"):
+        LFAnalysis(L).only_votes(3, DATA)
+    with pytest.raises(DataError, match="data has 2 rows, but L has 5"):
+        LFAnalysis(L).uncovered(DATA[:2])
 
 
 def test_shapes_that_do_not_fit_are_explained() -> None:
@@ -94,3 +170,5 @@ def test_shapes_that_do_not_fit_are_explained() -> None:
         LFAnalysis(L[:0])
     with pytest.raises(DataError, match=r"Y has shape \(2,\); one label for each of the 5 rows of L is expected"):
         LFAnalysis(L).lf_summary([0, 1])
+    with pytest.raises(DataError, match="L holds something that is no vote"):
+        LFAnalysis(np.array([[0.5, np.nan]]))

@@ -10,8 +10,8 @@ import pandas as pd
 import pytest
 
 from weaklm.apply import LFApplier, SFApplier
-from weaklm.data import ABSTAIN, ACCEPT, REJECT
-from weaklm.errors import DataError, FunctionError
+from weaklm.data import ABSTAIN, ACCEPT, REJECT, Example
+from weaklm.errors import DataError, FunctionError, FunctionWarning
 from weaklm.functions import LabelingFunction, SlicingFunction, labeling_function, preprocessor, slicing_function
 
 
@@ -71,8 +71,89 @@ def test_the_frame_of_the_caller_stays_as_it_is() -> None:
 def test_a_raising_function_is_named_with_the_example_and_the_cause() -> None:
     divides = LabelingFunction("divides", lambda x: 1 // len(x.response))
     with pytest.raises(FunctionError, match=r"^divides failed on example 'row-1': ZeroDivisionError: ") as caught:
-        LFApplier([says_sorry, divides]).apply(frame("a", "", "b"))
+        LFApplier([says_sorry, divides], on_error="raise").apply(frame("a", "", "b"))
     assert isinstance(caught.value.__cause__, ZeroDivisionError)
+
+
+def test_a_function_that_fails_too_often_ends_the_run() -> None:
+    divides = LabelingFunction("divides", lambda x: 1 // len(x.response))
+    with pytest.raises(FunctionError) as caught:
+        LFApplier([says_sorry, divides], max_error_rate=0.25).apply(frame("a", "", "b", ""))
+    message = str(caught.value)
+    assert message.startswith(
+        "divides failed on examples 'row-1', 'row-3' (2 of 4): ZeroDivisionError: integer division or modulo by zero. "
+        "That is above max_error_rate;"
+    )
+    assert "1 // len(x.response)" in message  # the traceback
+    assert "voting.py" not in message
+
+
+def test_a_function_that_fails_on_few_rows_abstains_there_and_is_told() -> None:
+    divides = LabelingFunction("divides", lambda x: 1 // len(x.response))
+    with pytest.warns(FunctionWarning, match=r"^divides failed on example 'row-1' \(1 of 4\): ZeroDivisionError: "):
+        L, meta = LFApplier([says_sorry, divides], max_error_rate=0.25).apply(frame("a", "", "bb", "c"), True)
+    assert L.tolist() == [[-1, 1], [-1, -1], [-1, 0], [-1, 1]]
+    assert meta.n_failed == {"says_sorry": 0, "divides": 1}
+    assert meta.failures[["function", "id", "reason"]].values.tolist() == [
+        ["divides", "row-1", "ZeroDivisionError: integer division or modulo by zero"]
+    ]
+
+
+def test_a_slicing_function_that_fails_has_no_member_there() -> None:
+    divides = SlicingFunction("divides", lambda x: 1 // len(x.response) == 1)
+    with pytest.warns(FunctionWarning, match=r"^divides failed on example 'row-1'"):
+        assert SFApplier([divides], max_error_rate=0.5).apply(frame("a", "")).tolist() == [[True], [False]]
+
+
+def test_confidences_come_with_the_meta() -> None:
+    @labeling_function
+    def unsure(x: Any) -> Any:
+        return (REJECT, 0.75) if "sorry" in x.response else ABSTAIN
+
+    L, meta = LFApplier([says_sorry, unsure]).apply(frame("sorry", "no"), return_meta=True)
+    assert L.tolist() == [[0, 0], [-1, -1]]
+    assert meta.confidence is not None
+    np.testing.assert_array_equal(meta.confidence, np.array([[np.nan, 0.75], [np.nan, np.nan]], dtype=np.float32))
+
+
+def test_a_confidence_beyond_one_is_named() -> None:
+    with pytest.raises(FunctionError, match=r"odd_one returned the confidence 1.5 on example 'row-0'; a number from 0"):
+        LFApplier([returning((1, 1.5))]).apply(frame("a"))
+
+
+@labeling_function(batch=True)
+def long_batch(batch: Any) -> Any:
+    return np.array([ACCEPT if len(response) > 3 else ABSTAIN for response in batch.response])
+
+
+def test_a_batch_function_votes_on_arrays_and_on_one_example() -> None:
+    assert LFApplier([long_batch]).apply(frame("a", "Because")).tolist() == [[-1], [1]]
+    assert long_batch(Example(response="Because")) == 1
+
+
+def test_a_batch_function_that_fails_on_a_row_loses_that_row_alone() -> None:
+    @labeling_function(batch=True)
+    def shaky(batch: Any) -> Any:
+        return np.array([8 // len(response) - 7 for response in batch.response])
+
+    with pytest.warns(FunctionWarning, match=r"^shaky failed on example 'row-2' \(1 of 5\)"):
+        L = LFApplier([shaky], max_error_rate=0.2).apply(frame("a", "a", "", "a", "a"))
+    assert L.ravel().tolist() == [1, 1, -1, 1, 1]
+
+
+def test_a_batch_function_of_the_wrong_length_is_named() -> None:
+    short = LabelingFunction("short", lambda _: np.zeros(1, dtype=int), batch=True)
+    with pytest.raises(FunctionError, match=r"short returned shape \(1,\) for a batch of 2 rows"):
+        LFApplier([short]).apply(frame("a", "b"))
+
+
+def test_a_batch_function_cannot_write_to_its_columns() -> None:
+    def writes(batch: Any) -> Any:
+        batch.response[0] = "b"
+        return np.zeros(len(batch), dtype=int)
+
+    with pytest.raises(FunctionError, match="read-only"):
+        LFApplier([LabelingFunction("writes", writes, batch=True)]).apply(frame("a"))
 
 
 @pytest.mark.parametrize("vote", [2, -2, True, False, 1.0, "1", float("nan"), np.bool_(True), np.int64(3), [1]])
@@ -132,22 +213,39 @@ def test_a_function_that_changes_the_example_is_named(f: Callable[[Any], int], c
         LFApplier([LabelingFunction("meddles", f), says_sorry]).apply(frame("Sorry."))
 
 
-def test_functions_behind_one_remembered_preprocessor_do_not_see_each_others_changes() -> None:
-    @preprocessor(memoize=True)
+def test_a_preprocessor_runs_once_a_row_and_its_functions_do_not_see_each_others_changes() -> None:
+    runs = []
+
+    @preprocessor
     def lowered(x: Any) -> Any:
-        x.lower = x.response.lower()
+        runs.append(x.id)
+        x.words = x.response.lower().split()
         return x
 
     @labeling_function(pre=[lowered])
-    def overwrites(x: Any) -> int:
-        x.lower = "because"
+    def empties(x: Any) -> int:
+        x.words.clear()
         return ABSTAIN
 
     @labeling_function(pre=[lowered])
     def sorry(x: Any) -> int:
-        return REJECT if "sorry" in x.lower else ABSTAIN
+        return REJECT if "sorry" in x.words else ABSTAIN
 
-    assert LFApplier([overwrites, sorry]).apply(frame("SORRY")).tolist() == [[-1, 0]]
+    assert LFApplier([empties, sorry]).apply(frame("SORRY", "No")).tolist() == [[-1, 0], [-1, -1]]
+    assert runs == ["row-0", "row-1"]
+
+
+def test_a_preprocessor_that_fails_fails_its_functions_and_no_other() -> None:
+    @preprocessor
+    def halves(x: Any) -> Any:
+        x.half = 1 // len(x.response)
+        return x
+
+    behind = labeling_function(pre=[halves])(lambda x: x.half)
+    behind.name = "behind"
+    with pytest.warns(FunctionWarning, match=r"^behind failed on example 'row-0' \(1 of 2\): ZeroDivisionError"):
+        L = LFApplier([says_sorry, behind], max_error_rate=0.5).apply(frame("", "a"))
+    assert L.tolist() == [[-1, -1], [-1, 1]]
 
 
 def test_a_column_that_no_row_has_is_an_error_before_the_first_row() -> None:
@@ -218,7 +316,7 @@ def test_the_human_label_is_hidden() -> None:
     data = frame("a", human_label=["ACCEPT"])
     with pytest.raises(FunctionError, match="cheats reads column 'human_label', which functions never see"):
         LFApplier([cheats]).apply(data)
-    with pytest.raises(FunctionError, match=r"sneaks failed on example 'row-0': AttributeError: .*'human_label'"):
+    with pytest.raises(FunctionError, match=r"sneaks failed on example 'row-0' .*AttributeError: .*'human_label'"):
         LFApplier([sneaks]).apply(data)
 
 

@@ -8,6 +8,7 @@ import pytest
 
 from weaklm import cli
 from weaklm.demo import load
+from weaklm.project import Project
 
 
 def run(*arguments: object) -> int:
@@ -42,6 +43,35 @@ def test_lfs_gives_a_row_a_function(folder: Path, capsys: pytest.CaptureFixture[
     assert run("lfs", "--json", "-p", folder) == 0
     rows = json.loads(capsys.readouterr().out)
     assert {"function", "Coverage", "Overlaps", "Conflicts"} <= set(rows[0])
+
+
+def test_a_file_of_functions_is_checked(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    file = tmp_path / "rules.py"
+    head = "from weaklm import ABSTAIN, REJECT, labeling_function\n\n\n@labeling_function\n"
+    file.write_text(
+        head + 'def short(x):\n    """REJECT what is short."""\n    return REJECT if len(x.response) < 9 else ABSTAIN\n'
+    )
+    assert run("lfs", file) == 0
+    assert "no problem found" in capsys.readouterr().out
+    file.write_text(head + 'def short(x):\n    """REJECT what is short."""\n    return 7\n')
+    assert run("lfs", file, "--json") == 1
+    assert "returned 7" in capsys.readouterr().out
+
+
+def test_suggestions_are_listed_and_accepted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = load().responses.set_index("id")
+    rows = Project(folder).responses(split="train")["id"]
+    labels = data.loc[rows, "response"].str.contains("you", case=False)
+    labels = labels.map({True: "REJECT", False: "ACCEPT"}).rename("label").reset_index().assign(annotator="ann")
+    labels.to_csv(folder / "labels.csv", index=False)
+    assert run("labels", folder / "labels.csv", "-p", folder) == 0
+    capsys.readouterr()
+    assert run("suggest", "--json", "-p", folder) == 0
+    found = json.loads(capsys.readouterr().out)
+    assert {"name", "vote"} <= set(found[0])
+    assert run("suggest", "--accept", "99", "-p", folder) == 2
+    assert run("suggest", "--accept", "0", "--name", "sends_elsewhere", "-p", folder) == 0
+    assert "sends_elsewhere" in {function.name for function in Project(folder).functions}
 
 
 def test_a_gate_that_is_not_met_exits_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -2,6 +2,7 @@
 
 import functools
 import linecache
+import os
 import re
 import subprocess
 import sys
@@ -169,13 +170,16 @@ def test_a_file_edited_after_it_was_loaded_does_not_lend_its_hash_to_the_old_cod
 def test_hashes_are_equal_in_another_process(tmp_path: Path) -> None:
     path = tmp_path / "rules.py"
     path.write_text(
-        "from weaklm import labeling_function\n\nWORDS = {'sorry', 'cannot', 'unable'}\n\n\n"
-        "@labeling_function(resources={'words': WORDS})\ndef f(x, words):\n    return 0 if words & WORDS else -1\n"
+        "from weaklm import LabelingFunction, labeling_function\n\nWORDS = {'sorry', 'cannot', 'unable'}\n\n\n"
+        "@labeling_function(resources={'words': WORDS})\ndef f(x, words):\n    return 0 if words & WORDS else -1\n\n\n"
+        "g = LabelingFunction('g', lambda x: 0 if x.response in {'a', 'bb', 'ccc'} else -1)\n"
     )
-    (f,) = load(path)
-    program = f"from weaklm.functions import code_hash, load; print(code_hash(load({str(path)!r})[0]))"
-    printed = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
-    assert printed.strip() == code_hash(f)
+    program = f"from weaklm.functions import code_hash, load; print(*map(code_hash, load({str(path)!r})))"
+    for seed in ("1", "2"):
+        environment = {**os.environ, "PYTHONHASHSEED": seed}  # another order of sets
+        command = [sys.executable, "-c", program]
+        printed = subprocess.run(command, capture_output=True, text=True, check=True, env=environment).stdout
+        assert printed.split() == [code_hash(function) for function in load(path)]
 
 
 def helper(row: Any) -> bool:
@@ -238,3 +242,15 @@ def test_needs_is_silent_where_the_source_cannot_say() -> None:
     assert (reads(handles), needs(handles)) == ({"rating"}, set())
     assert (reads(renames), needs(renames)) == ({"response", "isupper"}, set())
     assert needs(LabelingFunction("built in", len)) == set()
+
+
+def test_a_comment_counts_for_nothing_where_a_method_of_an_imported_module_is_called(tmp_path: Path) -> None:
+    """Python compiles such calls in a way of its own, which must be met to see that the source is what runs."""
+    hashes = set()
+    for comment in ("", "  # as a user would"):
+        path = tmp_path / f"rules{len(comment)}.py"
+        path.write_text(f"import re\n\ndef f(x):{comment}\n    return 0 if re.search('a', x.response) else -1\n")
+        space: dict[str, Any] = {}
+        exec(compile(path.read_text(), str(path), "exec"), space)
+        hashes.add(code_hash(LabelingFunction("f", space["f"])))
+    assert len(hashes) == 1

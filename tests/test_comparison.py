@@ -47,10 +47,10 @@ def test_the_difference_is_paired_whatever_the_order_of_rows() -> None:
 
 def test_the_verdict_is_a_sentence() -> None:
     assert Comparison(BASE, LOW, TUNED, HIGH).verdict == (
-        "tuned is better than base by the quality model: +37.5 points [+21.6, +53.4] on 40 paired instructions."
+        "tuned is better than base by the quality model: +37.5 points [+20.9, +54.1] on 40 paired instructions."
     )
     worse = Comparison(TUNED, HIGH, BASE, LOW, judge="the truth checks")
-    assert worse.verdict.startswith("base is worse than tuned by the truth checks: -37.5 points [-53.4, -21.6]")
+    assert worse.verdict.startswith("base is worse than tuned by the truth checks: -37.5 points [-54.1, -20.9]")
 
 
 def test_the_same_answers_show_no_difference() -> None:

@@ -7,8 +7,11 @@ from pathlib import Path
 
 import pytest
 
+from weaklm import patterns
+
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
+FUNCTIONS = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -19,6 +22,19 @@ def test_the_loop_of_the_readme_runs_as_it_stands() -> None:
         exec(compile(code, "README.md", "exec"), {"__name__": "readme"})
     assert "passes_the_buck" in output.getvalue()
     assert "tuned" in output.getvalue()
+
+
+def test_the_page_on_functions_runs_from_top_to_bottom() -> None:
+    code = "\n".join(re.findall(r"```python\n(.*?)```", FUNCTIONS, flags=re.DOTALL))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "functions.md", "exec"), {"__name__": "functions"})
+    assert "'says_it_twice': 'rows" in output.getvalue()
+    assert "def says_branch" in output.getvalue()
+
+
+def test_the_page_on_functions_names_every_pattern() -> None:
+    assert [name for name in patterns.__all__ if f"`{name}`" not in FUNCTIONS] == []
 
 
 def test_the_loop_of_the_readme_fits_in_thirty_lines() -> None:
@@ -33,4 +49,4 @@ def test_every_link_of_the_readme_leads_somewhere(name: str) -> None:
 
 @pytest.mark.parametrize("stage", re.search(r"weaklm/ +(.*?): the\n", README)[1].split(", "))  # type: ignore[index]
 def test_every_stage_that_the_readme_names_is_a_module(stage: str) -> None:
-    assert (ROOT / "weaklm" / f"{stage}.py").exists()
+    assert (ROOT / "weaklm" / f"{stage}.py").exists() or (ROOT / "weaklm" / stage / "__init__.py").exists()

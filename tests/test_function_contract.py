@@ -3,9 +3,12 @@
 import ast
 import copy
 import doctest
+import importlib
 import inspect
 import pickle
+import sys
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -17,6 +20,7 @@ from weaklm.code import reads
 ROOT = Path(__file__).parents[1]
 LABELING, SLICING = wl.load(ROOT / "lfs"), wl.load(ROOT / "slices")
 EVERY = [pytest.param(function, id=function.name) for function in LABELING + SLICING]
+PUBLIC = ROOT.parent / "shared" / "data"
 SEEN = {"instruction", "context", "prompt_prefix", "response"}
 
 ODD = (
@@ -91,8 +95,14 @@ def test_loading_by_name_finds_the_same(folder: str, functions: list[Any], monke
 
 
 def test_there_are_enough_of_them() -> None:
-    assert len(LABELING) >= 12
-    assert len(SLICING) >= 6
+    assert len(LABELING) >= 45
+    assert len(SLICING) >= 25
+
+
+def test_no_two_files_have_one_name() -> None:
+    # pytest and others import them as modules of that name
+    files = [file.stem for folder in ("lfs", "slices") for file in (ROOT / folder).glob("*.py")]
+    assert len(files) == len(set(files))
 
 
 def test_functions_vote_both_ways() -> None:
@@ -101,16 +111,45 @@ def test_functions_vote_both_ways() -> None:
     assert len(accepting) < len(LABELING)
 
 
+@pytest.fixture
+def table(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
+    monkeypatch.syspath_prepend(ROOT / "benchmarks")
+    monkeypatch.delitem(sys.modules, "function_table", raising=False)
+    return importlib.import_module("function_table")
+
+
 @pytest.mark.parametrize("folder", ["lfs", "slices"])
-def test_readme_lists_every_function(folder: str) -> None:
+def test_readme_has_every_function_with_what_its_docstring_says(folder: str, table: ModuleType) -> None:
     text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
-    missing = [f.name for f in (LABELING if folder == "lfs" else SLICING) if f"`{f.name}`" not in text]
-    assert not missing
+    told = [line.partition("|")[2].partition(" | ")[0].strip() for line in text.splitlines() if line.startswith("| `")]
+    functions = LABELING if folder == "lfs" else SLICING
+    assert told == [f"`{function.name}`<br>{table.described(function)}" for function in functions]
+
+
+def test_the_docstring_stands_in_the_readme_with_its_thresholds(table: ModuleType) -> None:
+    told = {function.name: table.described(function) for function in LABELING + SLICING}
+    assert told["too_short"] == (
+        "REJECT when the response has fewer than 3 words and the question is not one for yes or no."
+    )
+    assert told["gives_card_number"] == (
+        "REJECT when the response has a number of 13 to 19 digits that checks as a payment card's."
+    )
+    assert not [text for text in told.values() if "``" in text]
+
+
+@pytest.mark.slow
+def test_the_numbers_of_the_readmes_are_those_that_the_command_gives(table: ModuleType) -> None:
+    if not PUBLIC.is_dir():
+        pytest.skip(f"the public data sets are not at {PUBLIC}")
+    data = {name: table.train_part(name, PUBLIC) for name in table.SETS}
+    for folder in ("lfs", "slices"):
+        text = (ROOT / folder / "README.md").read_text(encoding="utf-8")
+        assert table.with_table(text, table.table(folder, data)) == text
 
 
 @pytest.mark.parametrize("folder", ["lfs", "slices"])
 def test_files_import_only_public_names_the_standard_library_and_numpy(folder: str) -> None:
-    allowed = {"collections", "re", "weaklm", "numpy", "math", "string"}
+    allowed = {"weaklm", "numpy"} | set(sys.stdlib_module_names)
     for file in (ROOT / folder).glob("*.py"):
         tree = ast.parse(file.read_text(encoding="utf-8"))
         imported = {

@@ -11,6 +11,7 @@ _HOME = {
     "ABSTAIN": "data",
     "ACCEPT": "data",
     "REJECT": "data",
+    "Batch": "data",
     "Example": "data",
     "read": "data",
     "split": "data",
@@ -25,6 +26,14 @@ _HOME = {
     "LFApplier": "apply",
     "SFApplier": "apply",
     "LFAnalysis": "analysis",
+    "suggest": "suggestions",
+    "Judge": "judges.judge",
+    "LocalModel": "judges.completers",
+    "NLI": "judges.encoders",
+    "Similarity": "judges.encoders",
+    "Endpoint": "endpoint",
+    "apply_parts": "parts",
+    "read_votes": "parts",
     "LabelModel": "label_model",
     "MajorityLabelVoter": "label_model",
     "SnorkelLabelModel": "label_model",
@@ -41,9 +50,13 @@ _HOME = {
     "Project": "project",
 }
 
-__all__ = ["__version__", *sorted(_HOME)]
+_MODULES = ("patterns", "traits")
+
+__all__ = ["__version__", *sorted((*_HOME, *_MODULES))]
 
 if TYPE_CHECKING:
+    from weaklm import patterns as patterns
+    from weaklm import traits as traits
     from weaklm.analysis import LFAnalysis as LFAnalysis
     from weaklm.apply import LFApplier as LFApplier
     from weaklm.apply import SFApplier as SFApplier
@@ -53,10 +66,12 @@ if TYPE_CHECKING:
     from weaklm.data import ABSTAIN as ABSTAIN
     from weaklm.data import ACCEPT as ACCEPT
     from weaklm.data import REJECT as REJECT
+    from weaklm.data import Batch as Batch
     from weaklm.data import Example as Example
     from weaklm.data import human_labels as human_labels
     from weaklm.data import read as read
     from weaklm.data import split as split
+    from weaklm.endpoint import Endpoint as Endpoint
     from weaklm.exchange import export as export
     from weaklm.functions import LabelingFunction as LabelingFunction
     from weaklm.functions import SlicingFunction as SlicingFunction
@@ -65,25 +80,34 @@ if TYPE_CHECKING:
     from weaklm.functions import load as load
     from weaklm.functions import preprocessor as preprocessor
     from weaklm.functions import slicing_function as slicing_function
+    from weaklm.judges.completers import LocalModel as LocalModel
+    from weaklm.judges.encoders import NLI as NLI
+    from weaklm.judges.encoders import Similarity as Similarity
+    from weaklm.judges.judge import Judge as Judge
     from weaklm.label_model import LabelModel as LabelModel
     from weaklm.label_model import MajorityLabelVoter as MajorityLabelVoter
     from weaklm.label_model import SnorkelLabelModel as SnorkelLabelModel
     from weaklm.lm.generation import LanguageModel as LanguageModel
     from weaklm.lm.train import QLoRATrainer as QLoRATrainer
+    from weaklm.parts import apply_parts as apply_parts
+    from weaklm.parts import read_votes as read_votes
     from weaklm.project import Project as Project
     from weaklm.quality import QualityModel as QualityModel
     from weaklm.report import Report as Report
     from weaklm.rescoring import compare as compare
     from weaklm.rescoring import rescore as rescore
+    from weaklm.suggestions import suggest as suggest
 
 
 def __getattr__(name: str) -> Any:
+    from importlib import import_module
+
+    if name in _MODULES:
+        return import_module(f"weaklm.{name}")
     if name not in _HOME:
         from weaklm.errors import nearest
 
-        raise AttributeError(f"weaklm has no {name!r}; {nearest(name, _HOME)}")
-    from importlib import import_module
-
+        raise AttributeError(f"weaklm has no {name!r}; {nearest(name, (*_HOME, *_MODULES))}")
     value = getattr(import_module(f"weaklm.{_HOME[name]}"), name)
     globals()[name] = value
     return value

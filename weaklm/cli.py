@@ -76,7 +76,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
     \b
     The loop, verb by verb:
-      init  import  lfs  apply  fit  report  curate  train  generate  rescore  compare
+      init  import  apply  lfs  suggest  fit  report  curate  train  generate  rescore  compare
     or all at once: run. To see it work on shipped data: demo.
 
     \b
@@ -147,20 +147,74 @@ def labels(path: Path, project: Folder = HERE, as_json: Json = False) -> None:
 
 
 @app.command()
-def lfs(split: Split = None, project: Folder = HERE, as_json: Json = False) -> None:
-    """Show what each labeling function does.
+def lfs(
+    functions: Annotated[
+        Path | None, typer.Argument(help="A file or folder of functions to check; else the project's.")
+    ] = None,
+    data: Annotated[Path | None, typer.Option(help="Responses to try them on; else the shipped ones.")] = None,
+    column: Columns = None,
+    split: Split = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Check a file of functions, or show what each labeling function of the project does.
 
-    Coverage, overlaps and conflicts of its votes, and its accuracy where people labelled.
+    A check names what is wrong (exit code 1), what each function reads, how often it votes and how it runs; with human
+    labels in the data also how often people agree. Without a file: coverage, overlaps and conflicts of the project's
+    votes, and their accuracy where people labelled.
 
     \b
     Examples:
+      python -m weaklm lfs my_rules.py
+      python -m weaklm lfs my_rules.py --data answers.csv --column human_label=label
       python -m weaklm lfs
       python -m weaklm lfs --split train --json
     """
+    if functions is not None:
+        from weaklm.checks import check
+
+        checkup = check(functions, _responses(data, column))
+        _show(checkup, as_json)
+        if not checkup.is_sound:
+            raise typer.Exit(1)
+        return
+    if data is not None or column:
+        raise typer.BadParameter("--data and --column go with a file of functions to check")
     opened = _open(project)
     opened.apply()
-    summary = opened.lf_summary(split)
-    _show(summary.reset_index(names="function"), as_json, summary.to_string())
+    summary, lints = opened.lf_summary(split), opened.lints(split)
+    _show(summary.reset_index(names="function"), as_json, f"{summary.to_string()}\n\n{lints}")
+
+
+@app.command()
+def suggest(
+    accept: Annotated[int | None, typer.Option(help="Write the suggestion of this number into the project.")] = None,
+    name: Annotated[str | None, typer.Option(help="With --accept: the function's name.")] = None,
+    number: Annotated[int, typer.Option("--number", "-n", help="How many at most.")] = 10,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Suggest labeling functions from the human labels.
+
+    Phrases and thresholds that go with REJECT or ACCEPT on labelled training rows, each with the lower bound of its
+    precision after all that was tried. --accept writes one as source into lfs/suggested.py of the project.
+
+    \b
+    Examples:
+      python -m weaklm suggest
+      python -m weaklm suggest --accept 0 --name sends_elsewhere
+    """
+    opened = _open(project)
+    opened.apply()
+    found = opened.suggest(number)
+    if accept is None:
+        _show(found.to_frame(), as_json, repr(found))
+        return
+    if not 0 <= accept < len(found):
+        raise typer.BadParameter(f"--accept {accept}: there are {len(found)} suggestions, counted from 0")
+    path = opened.folder / "lfs" / "suggested.py"
+    function = found.accept(accept, path, name)
+    _show({"function": function.name, "path": str(path)}, as_json, f"wrote {function.name} to {path}; run apply next")
 
 
 @app.command()
@@ -373,6 +427,16 @@ def demo(
     from weaklm.demo.loop import run_demo
 
     _show(run_demo(folder, seed=seed, base_model=base_model, progress=sys.stderr.isatty()), as_json)
+
+
+def _responses(path: Path | None, column: list[str] | None) -> Any:
+    if path is None:
+        from weaklm.demo.dataset import load
+
+        return load(0).responses
+    from weaklm.data import read
+
+    return read(path, columns=_pairs(column, "--column"))
 
 
 def _open(folder: Path) -> "Project":

@@ -6,6 +6,7 @@ import ast
 import functools
 import hashlib
 import inspect
+import linecache
 import re
 import sys
 import sysconfig
@@ -16,8 +17,9 @@ from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
 
 import cloudpickle
-from snorkel.labeling import LabelingFunction as SnorkelLabelingFunction
-from snorkel.preprocess import BasePreprocessor
+
+from weaklm.snorkel_core import BasePreprocessor
+from weaklm.snorkel_core import LabelingFunction as SnorkelLabelingFunction
 
 _FUTURE = __future__.annotations.compiler_flag
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
@@ -45,6 +47,23 @@ def reads(function: Any) -> set[str]:
     {'response'}
     """
     return _uses(function, 0, set()).read
+
+
+def known_reads(function: Any) -> set[str] | None:
+    """Return the columns that decide what a function says, or None where its source cannot tell them all.
+
+    >>> from weaklm.functions import slicing_function
+    >>> @slicing_function
+    ... def long_answer(x):
+    ...     return len(x.response) > 500
+    >>> @slicing_function
+    ... def has_much(x):
+    ...     return len(vars(x)) > 9
+    >>> known_reads(long_answer), known_reads(has_much)
+    ({'response'}, None)
+    """
+    uses = _uses(function, 0, set())
+    return None if uses.escapes else uses.read
 
 
 def needs(function: Any) -> set[str]:
@@ -123,8 +142,8 @@ def _describe_function(f: FunctionType, seen: set[int]) -> Any:
 
 def _source(f: FunctionType) -> str:
     """Return the function's syntax tree as text, or its bytecode where the source is not what runs."""
-    tree = _syntax(f)
-    if tree is None or not _compiles_to(tree, f.__code__):
+    tree = syntax(f)
+    if tree is None or not compiles_to(tree, f):
         return repr(_bytecode(f.__code__))
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and ast.get_docstring(node) is not None:
@@ -133,7 +152,7 @@ def _source(f: FunctionType) -> str:
     return ast.dump(tree)
 
 
-def _syntax(f: Callable[..., Any]) -> ast.FunctionDef | None:
+def syntax(f: Callable[..., Any]) -> ast.FunctionDef | None:
     """Return the syntax tree of a ``def`` without its decorators, or None where there is none: no source, a lambda."""
     try:
         tree = ast.parse(textwrap.dedent(inspect.getsource(f))).body[0]
@@ -145,20 +164,44 @@ def _syntax(f: Callable[..., Any]) -> ast.FunctionDef | None:
     return tree
 
 
-def _compiles_to(tree: ast.FunctionDef, code: CodeType) -> bool:
+def compiles_to(tree: ast.FunctionDef, f: FunctionType) -> bool:
     """Tell whether the source is still what was compiled: the file may have been edited since it was imported."""
+    code = f.__code__
     outer = ast.parse(f"def outer({', '.join(code.co_freevars)}): pass").body[0]
     assert isinstance(outer, ast.FunctionDef)
     outer.body = [tree]  # names of the enclosing function stay closure variables
-    again = compile(ast.Module([outer], []), "", "exec", flags=code.co_flags & _FUTURE, dont_inherit=True)
-    outer_code = next(constant for constant in again.co_consts if isinstance(constant, CodeType))
-    inner = [constant for constant in outer_code.co_consts if isinstance(constant, CodeType)]
+    # Python compiles `name.f()` in another way where the file imports the name.
+    imports = [ast.fix_missing_locations(ast.Import([ast.alias(name)])) for name in _imported(f)]
+    again = compile(ast.Module([*imports, outer], []), "", "exec", flags=code.co_flags & _FUTURE, dont_inherit=True)
+    constants = [constant for constant in again.co_consts if isinstance(constant, CodeType)]
+    inner = [constant for constant in constants[0].co_consts if isinstance(constant, CodeType)]
     return any(_bytecode(constant) == _bytecode(code) for constant in inner if constant.co_name == code.co_name)
 
 
+def _imported(f: FunctionType) -> list[str]:
+    """Return the names that the file, or notebook cell, of a function imports at its top level."""
+    return _imports("".join(linecache.getlines(f.__code__.co_filename, f.__globals__)))
+
+
+@functools.lru_cache(maxsize=64)
+def _imports(source: str) -> list[str]:
+    try:
+        body = ast.parse(source).body
+    except SyntaxError:  # edited to something unfinished
+        return []
+    aliases = [alias for node in body if isinstance(node, ast.Import | ast.ImportFrom) for alias in node.names]
+    names = {(alias.asname or alias.name).partition(".")[0] for alias in aliases}
+    return sorted(names.difference("*"))
+
+
 def _bytecode(code: CodeType) -> Any:
-    constants = [_bytecode(c) if isinstance(c, CodeType) else (type(c).__name__, repr(c)) for c in code.co_consts]
+    constants = [_bytecode(c) if isinstance(c, CodeType) else (type(c).__name__, _constant(c)) for c in code.co_consts]
     return code.co_code.hex(), code.co_names, code.co_varnames, code.co_freevars, tuple(constants)
+
+
+def _constant(value: Any) -> str:
+    """Return a constant as text, a set in an order that does not change from process to process."""
+    return repr(sorted(map(repr, value)) if isinstance(value, frozenset) else value)
 
 
 def _global_names(code: CodeType) -> set[str]:
@@ -191,12 +234,14 @@ class _Uses:
     read: set[str] = field(default_factory=set)
     written: set[str] = field(default_factory=set)
     optional: set[str] = field(default_factory=set)
+    escapes: bool = False  # the example goes where its source cannot be followed
 
     def then(self, later: "_Uses") -> None:
         """Take in what happens next, which may read what was added before."""
         self.read |= later.read - self.written
         self.optional |= later.optional
         self.written |= later.written
+        self.escapes |= later.escapes
 
 
 def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
@@ -206,24 +251,29 @@ def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
         uses.then(_uses(earlier, 0, seen))
     if isinstance(fields := getattr(function, "field_names", None), Mapping):  # Snorkel's preprocessors by class
         uses.then(_Uses(read=set(fields.values())))
+        return uses
     f = getattr(function, "_f", function)
-    tree = _syntax(f) if callable(f) and id(f) not in seen else None
+    if id(f) in seen:  # it calls itself: what it reads is being collected
+        return uses
+    tree = syntax(f) if callable(f) else None
     arguments = [] if tree is None else [*tree.args.posonlyargs, *tree.args.args]
-    if tree is not None and position < len(arguments):
-        reader = _Reader(f, arguments[position].arg, seen | {id(f)})
-        for statement in tree.body:
-            reader.visit(statement)
-        if not reader.certain:
-            reader.uses.optional |= reader.uses.read
-        uses.then(reader.uses)
+    if tree is None or position >= len(arguments):
+        uses.escapes = True
+        return uses
+    reader = _Reader(f, arguments[position].arg, seen | {id(f)}, isinstance(function, BasePreprocessor))
+    for statement in tree.body:
+        reader.visit(statement)
+    if not reader.certain:
+        reader.uses.optional |= reader.uses.read
+    uses.then(reader.uses)
     return uses
 
 
 class _Reader(ast.NodeVisitor):
     """Collects what the body of a function does with the columns of its argument ``x``."""
 
-    def __init__(self, f: Callable[..., Any], x: str, seen: set[int]) -> None:
-        self.uses, self._f, self._x, self._seen = _Uses(), f, x, seen
+    def __init__(self, f: Callable[..., Any], x: str, seen: set[int], gives_back: bool) -> None:
+        self.uses, self._f, self._x, self._seen, self._gives_back = _Uses(), f, x, seen, gives_back
         self.certain = True  # False where errors are handled, or the argument's name gets a second meaning
 
     def _is_x(self, node: ast.AST) -> bool:
@@ -235,24 +285,34 @@ class _Reader(ast.NodeVisitor):
     def visit_Attribute(self, node: ast.Attribute) -> None:
         if self._is_x(node.value) and not node.attr.startswith("__"):
             self._column(node.attr, node.ctx)
-        self.generic_visit(node)
+        else:
+            self.generic_visit(node)
 
     def visit_Subscript(self, node: ast.Subscript) -> None:
         if self._is_x(node.value) and isinstance(node.slice, ast.Constant):
             self._column(str(node.slice.value), node.ctx)
-        self.generic_visit(node)
+        else:
+            self.generic_visit(node)
+
+    def visit_Return(self, node: ast.Return) -> None:
+        if not (self._gives_back and node.value is not None and self._is_x(node.value)):
+            self.generic_visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
         called = node.func.id if isinstance(node.func, ast.Name) else ""
+        arguments = [*node.args, *(keyword.value for keyword in node.keywords)]
         if called in ("getattr", "hasattr") and self._is_x(node.args[0]) and isinstance(node.args[1], ast.Constant):
             column = str(node.args[1].value)
             self.uses.read.add(column)
             if called == "hasattr" or len(node.args) == 3:
                 self.uses.optional.add(column)
+            arguments = arguments[1:]
         for position, argument in enumerate(node.args):
-            if self._is_x(argument):
+            if self._is_x(argument) and argument in arguments:
                 self.uses.then(_uses(self._resolve(node.func), position, self._seen))
-        self.generic_visit(node)
+                arguments.remove(argument)
+        for part in (node.func, *arguments):
+            self.visit(part)
 
     def visit_Compare(self, node: ast.Compare) -> None:
         if isinstance(node.left, ast.Constant) and isinstance(node.ops[0], ast.In | ast.NotIn):
@@ -264,6 +324,7 @@ class _Reader(ast.NodeVisitor):
         self.generic_visit(node)
 
     def visit_Name(self, node: ast.Name) -> None:
+        self.uses.escapes |= self._is_x(node) and isinstance(node.ctx, ast.Load)
         self.certain &= not (self._is_x(node) and isinstance(node.ctx, ast.Store))
 
     def visit_arg(self, node: ast.arg) -> None:

@@ -4,6 +4,7 @@ A data set is a DataFrame with the columns of :data:`COLUMNS` and any others. On
 are required; :func:`complete` fills in the rest.
 """
 
+import copy
 import csv
 import hashlib
 import json
@@ -69,6 +70,60 @@ class Example(SimpleNamespace):
         if name.startswith("__"):
             raise AttributeError(name)
         raise AttributeError(f"this example has no column {name!r}; {nearest(name, vars(self))}")
+
+
+class Batch(SimpleNamespace):
+    """Rows as a batch function sees them: each column is an attribute, an array of shape (n_rows,); text is object.
+
+    >>> batch = Batch(response=np.array(["Ten years.", "No."], dtype=object))
+    >>> len(batch), batch.response[1]
+    (2, 'No.')
+    """
+
+    @classmethod
+    def of_one(cls, x: Any) -> "Batch":
+        """Return a batch of one row: an Example, or a row as Snorkel's appliers hand it over."""
+        columns = vars(x) if isinstance(x, Example) else x._asdict() if hasattr(x, "_asdict") else dict(x)
+        return cls(**{name: array([value]) for name, value in columns.items()})
+
+    def __len__(self) -> int:
+        return len(next(iter(vars(self).values())))
+
+    def __getitem__(self, column: str) -> NDArray[Any]:
+        return getattr(self, column)
+
+    def __getattr__(self, name: str) -> Any:
+        if name.startswith("__"):
+            raise AttributeError(name)
+        raise AttributeError(f"this batch has no column {name!r}; {nearest(name, vars(self))}")
+
+
+def array(values: Sequence[Any]) -> NDArray[Any]:
+    """Return values as an array of shape (n,): numbers and booleans in their own type, all else as object.
+
+    >>> array(["a", "b"]).dtype, array([1, 2]).dtype, array([["a"], ["b"]]).shape
+    (dtype('O'), dtype('int64'), (2,))
+    """
+    if values and all(isinstance(value, bool | int | float | np.number | np.bool_) for value in values):
+        return np.asarray(values)
+    filled = np.empty(len(values), dtype=object)
+    filled[:] = list(values)
+    return filled
+
+
+def copied(x: Example) -> Example:
+    """Return an example that can be changed, lists and all, without a trace in this one.
+
+    >>> x = Example(response="Yes.", tags=["a"])
+    >>> y = copied(x)
+    >>> y.tags.append("b")
+    >>> x.tags
+    ['a']
+    """
+    return Example(**{name: v if isinstance(v, UNCHANGING) else copy.deepcopy(v) for name, v in vars(x).items()})
+
+
+UNCHANGING = (str, int, float, bool, type(None), np.generic)
 
 
 def examples(data: pd.DataFrame) -> Iterator[Example]:
@@ -288,6 +343,20 @@ def _strings(data: pd.DataFrame, column: str, name: str, *, required: bool) -> p
     if column not in data.columns:
         return pd.Series("", index=data.index, dtype=object)
     values = data[column].astype(object)
+    if not _is_all_text(values):
+        values = _texts(values, column, name, required=required)
+    if column == "instruction" and any(not text or text.isspace() for text in values):
+        row = next(row for row, text in enumerate(values) if not text or text.isspace())
+        raise DataError(f"{name}, row {row}, column 'instruction': the instruction is empty")
+    return values
+
+
+def _is_all_text(values: pd.Series) -> bool:
+    return pd.api.types.infer_dtype(values, skipna=False) == "string"
+
+
+def _texts(values: pd.Series, column: str, name: str, *, required: bool) -> pd.Series:
+    """Return the values with an empty string where one is missing and may be."""
     missing = values.isna()
     if required and missing.any():
         row = int(np.argmax(missing.to_numpy()))
@@ -301,13 +370,13 @@ def _strings(data: pd.DataFrame, column: str, name: str, *, required: bool) -> p
         row = int(np.argmin(is_text))
         value = values.iloc[row]
         raise DataError(f"{name}, row {row}, column {column!r}: {value!r} is {type(value).__name__}, not text")
-    if column == "instruction" and (blank := (values.str.strip() == "").to_numpy(bool)).any():
-        raise DataError(f"{name}, row {int(np.argmax(blank))}, column 'instruction': the instruction is empty")
     return values
 
 
 def _identifiers(data: pd.DataFrame, column: str, name: str) -> pd.Series:
     values = data[column].astype(object)
+    if _is_all_text(values) and not any(not text or text.isspace() for text in values):
+        return values
     missing = (values.isna() | (values.astype(str).str.strip() == "")).to_numpy(bool)
     if missing.any():
         raise DataError(

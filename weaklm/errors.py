@@ -56,6 +56,10 @@ class MissingExtraError(WeaklmError, ImportError):
         super().__init__(f"{purpose} needs an optional dependency: pip install 'weaklm[{extra}]'")
 
 
+class FunctionWarning(UserWarning):
+    """A function failed on a few rows and abstained there."""
+
+
 def nearest(name: str, options: Iterable[str]) -> str:
     """Return the words that point from a name that is not there to those that are.
 

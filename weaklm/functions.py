@@ -1,12 +1,11 @@
 """Labeling functions, slicing functions and preprocessors: Snorkel's objects, extended; collect and load them.
 
 A labeling function (LF) looks at one example and votes ACCEPT, REJECT or ABSTAIN. A slicing function (SF) returns
-True for the members of its slice. Both are Snorkel's classes with four things more: the decorators work with and
-without parentheses, the objects pickle, doctests in their docstrings run, and :func:`code_hash` tells when a
-function would vote differently.
+True for the members of its slice. Both are Snorkel's classes with more: the decorators work with and without
+parentheses, the objects pickle, doctests in their docstrings run, :func:`code_hash` tells when a function would vote
+differently, and a function may look at whole columns.
 """
 
-import copy
 import functools
 import importlib
 import importlib.util
@@ -15,16 +14,19 @@ import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from pathlib import Path
 from types import ModuleType
-from typing import Any, overload
+from typing import TYPE_CHECKING, Any, overload
 
 import cloudpickle
-import snorkel
-from snorkel.labeling import LabelingFunction as SnorkelLabelingFunction
-from snorkel.preprocess import BasePreprocessor, LambdaPreprocessor
 
 from weaklm.code import code_hash, reads
-from weaklm.data import Example, content_hash
+from weaklm.data import Batch, Example, content_hash, copied
 from weaklm.errors import FunctionError, nearest
+from weaklm.snorkel_core import BasePreprocessor, LambdaPreprocessor
+from weaklm.snorkel_core import LabelingFunction as SnorkelLabelingFunction
+from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
+
+if TYPE_CHECKING:
+    import polars as pl
 
 __all__ = [
     "Function",
@@ -39,22 +41,6 @@ __all__ = [
     "reads",
     "slicing_function",
 ]
-
-
-def _snorkel_slicing_function() -> Any:
-    """Return Snorkel's SlicingFunction class without ``import snorkel.slicing``, which would load torch."""
-    name = "snorkel.slicing.sf.core"
-    if name not in sys.modules:
-        path = Path(snorkel.__file__).parent / "slicing" / "sf" / "core.py"
-        spec = importlib.util.spec_from_file_location(name, path)
-        assert spec is not None and spec.loader is not None
-        # Under its real name, so that a later `import snorkel.slicing` finds this very class.
-        sys.modules[name] = importlib.util.module_from_spec(spec)
-        spec.loader.exec_module(sys.modules[name])
-    return sys.modules[name].SlicingFunction
-
-
-SnorkelSlicingFunction = _snorkel_slicing_function()
 
 
 class _Wrapped:
@@ -77,7 +63,37 @@ class _Wrapped:
         return _from_bytes, (type(self), cloudpickle.dumps(state))
 
 
-class LabelingFunction(_Wrapped, SnorkelLabelingFunction):
+class _Function(_Wrapped):
+    """What labeling and slicing functions share."""
+
+    # Functions of one group look at one thing, the verdicts of one judge, say: models count them as one voice.
+    redundancy_group: str | None = None
+
+    def __init__(
+        self,
+        name: str,
+        f: Callable[..., Any],
+        resources: Mapping[str, Any] | None = None,
+        pre: list[BasePreprocessor] | None = None,
+        *,
+        batch: bool = False,
+        compile: bool = True,
+        cache: bool = True,
+        expression: Callable[[], "pl.Expr"] | None = None,
+    ) -> None:
+        super().__init__(name, f, resources, pre)  # type: ignore[call-arg]  # Snorkel's
+        self.batch, self.compile, self.cache, self.expression = batch, compile, cache, expression
+        self._look_like(f)
+
+    def __call__(self, x: Any) -> Any:
+        """Return what the function says of one example, a batch function too."""
+        if not self.batch:
+            return super().__call__(x)  # type: ignore[misc]
+        (value,) = super().__call__(Batch.of_one(x))  # type: ignore[misc]
+        return value
+
+
+class LabelingFunction(_Function, SnorkelLabelingFunction):
     """A function that votes ACCEPT (1), REJECT (0) or ABSTAIN (-1) on one example.
 
     Parameters
@@ -85,36 +101,29 @@ class LabelingFunction(_Wrapped, SnorkelLabelingFunction):
     name
         Its name in votes and reports; unique within a project.
     f
-        The function: takes an example (attributes = columns) and the resources, returns the vote.
+        The function: takes an example (attributes = columns) and the resources; returns the vote, or the vote and
+        a confidence from 0 to 1.
     resources
         Keyword arguments for ``f``: thresholds, word lists.
     pre
         Preprocessors to run on the example first.
+    batch
+        ``f`` takes a :class:`~weaklm.data.Batch` (attributes = columns as arrays) and returns an array of votes, or
+        a pair of arrays: votes and confidences.
+    compile
+        Run ``f`` on whole columns where its source is simple enough; False always calls it row by row.
+    cache
+        False for a function that reads a clock, a file or a random number: its votes are never taken from a cache.
+    expression
+        Returns a polars expression over the columns with the votes of ``f``, null where only ``f`` can tell.
     """
 
-    def __init__(
-        self,
-        name: str,
-        f: Callable[..., int],
-        resources: Mapping[str, Any] | None = None,
-        pre: list[BasePreprocessor] | None = None,
-    ) -> None:
-        super().__init__(name, f, resources, pre)
-        self._look_like(f)
 
+class SlicingFunction(_Function, SnorkelSlicingFunction):
+    """A function that returns True for the examples of its slice; only True is membership.
 
-class SlicingFunction(_Wrapped, SnorkelSlicingFunction):  # type: ignore[misc, valid-type]
-    """A function that returns True for the examples of its slice; only True is membership."""
-
-    def __init__(
-        self,
-        name: str,
-        f: Callable[..., bool],
-        resources: Mapping[str, Any] | None = None,
-        pre: list[BasePreprocessor] | None = None,
-    ) -> None:
-        super().__init__(name, f, resources, pre)
-        self._look_like(f)
+    The parameters are those of :class:`LabelingFunction`; ``f`` returns a bool, with ``batch`` an array of them.
+    """
 
 
 class Preprocessor(_Wrapped, LambdaPreprocessor):
@@ -131,32 +140,41 @@ class Preprocessor(_Wrapped, LambdaPreprocessor):
         self._look_like(f)
 
     def __call__(self, x: Any) -> Any:
-        """Return the mapped example; its own copy where it is remembered, so that no caller writes into the memory."""
-        mapped = super().__call__(x)
-        # A row of Snorkel's pandas applier is a Series, whose copy would lose the attributes that the function set.
-        return copy.copy(mapped) if self.memoize and isinstance(mapped, Example) else mapped
+        """Return the mapped example; the one that came in stays as it is."""
+        if not isinstance(x, Example):  # a row of Snorkel's appliers, which remember it by themselves
+            return super().__call__(x)
+        mapped: Any = copied(x)
+        for earlier in self._pre:
+            mapped = earlier(mapped)
+        return self._f(mapped)
 
 
 Function = LabelingFunction | SlicingFunction
 
 
 @overload
-def labeling_function(f: Callable[..., int], /) -> LabelingFunction: ...
+def labeling_function(f: Callable[..., Any], /) -> LabelingFunction: ...
 @overload
 def labeling_function(
     *,
     name: str | None = ...,
     resources: Mapping[str, Any] | None = ...,
     pre: list[BasePreprocessor] | None = ...,
-) -> Callable[[Callable[..., int]], LabelingFunction]: ...
+    batch: bool = ...,
+    compile: bool = ...,
+    cache: bool = ...,
+) -> Callable[[Callable[..., Any]], LabelingFunction]: ...
 def labeling_function(
-    f: Callable[..., int] | None = None,
+    f: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
     resources: Mapping[str, Any] | None = None,
     pre: list[BasePreprocessor] | None = None,
-) -> LabelingFunction | Callable[[Callable[..., int]], LabelingFunction]:
+    batch: bool = False,
+    compile: bool = True,
+    cache: bool = True,
+) -> LabelingFunction | Callable[[Callable[..., Any]], LabelingFunction]:
     """Turn a function of one example into a LabelingFunction; with or without parentheses.
 
     >>> from weaklm.data import ABSTAIN, REJECT, Example
@@ -170,26 +188,32 @@ def labeling_function(
     """
     if f is not None:
         return LabelingFunction(f.__name__, f)
-    return lambda f: LabelingFunction(name or f.__name__, f, resources, pre)
+    return lambda f: LabelingFunction(name or f.__name__, f, resources, pre, batch=batch, compile=compile, cache=cache)
 
 
 @overload
-def slicing_function(f: Callable[..., bool], /) -> SlicingFunction: ...
+def slicing_function(f: Callable[..., Any], /) -> SlicingFunction: ...
 @overload
 def slicing_function(
     *,
     name: str | None = ...,
     resources: Mapping[str, Any] | None = ...,
     pre: list[BasePreprocessor] | None = ...,
-) -> Callable[[Callable[..., bool]], SlicingFunction]: ...
+    batch: bool = ...,
+    compile: bool = ...,
+    cache: bool = ...,
+) -> Callable[[Callable[..., Any]], SlicingFunction]: ...
 def slicing_function(
-    f: Callable[..., bool] | None = None,
+    f: Callable[..., Any] | None = None,
     /,
     *,
     name: str | None = None,
     resources: Mapping[str, Any] | None = None,
     pre: list[BasePreprocessor] | None = None,
-) -> SlicingFunction | Callable[[Callable[..., bool]], SlicingFunction]:
+    batch: bool = False,
+    compile: bool = True,
+    cache: bool = True,
+) -> SlicingFunction | Callable[[Callable[..., Any]], SlicingFunction]:
     """Turn a function of one example into a SlicingFunction; with or without parentheses.
 
     >>> from weaklm.data import Example
@@ -201,7 +225,7 @@ def slicing_function(
     """
     if f is not None:
         return SlicingFunction(f.__name__, f)
-    return lambda f: SlicingFunction(name or f.__name__, f, resources, pre)
+    return lambda f: SlicingFunction(name or f.__name__, f, resources, pre, batch=batch, compile=compile, cache=cache)
 
 
 @overload
@@ -220,11 +244,11 @@ def preprocessor(
 ) -> Preprocessor | Callable[[Callable[..., Any]], Preprocessor]:
     """Turn a function that adds columns to an example into a Preprocessor; with or without parentheses.
 
-    The function gets a copy, so that it may write to it. With ``memoize=True`` it runs once for equal examples,
-    however many functions name it.
+    The function gets a copy, so that it may write to it. However many functions name it, our appliers run it once a
+    row; ``memoize`` is for Snorkel's, which need it to remember.
 
     >>> from weaklm.data import Example
-    >>> @preprocessor(memoize=True)
+    >>> @preprocessor
     ... def words(x):
     ...     x.words = x.response.split()
     ...     return x

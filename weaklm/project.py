@@ -35,6 +35,7 @@ from weaklm.report import Report
 from weaklm.responses import HELD_OUT, Imported, Responses
 from weaklm.runs import Runs, fingerprint, run_key
 from weaklm.store import Store
+from weaklm.suggestions import Suggestions, suggest
 from weaklm.votes import Applied, Votes, version
 
 log = logging.getLogger("weaklm")
@@ -93,7 +94,7 @@ class Project:
         self.progress = progress
         self.store = Store(self.folder)
         self._responses = Responses(self.store, **self.settings["split"])
-        self._votes = Votes(self.store)
+        self._votes = Votes(self.store, **self.settings["apply"])
         self._runs = Runs(self.store)
         self._functions: list[Function] | None = None
         self._slices: list[Function] | None = None
@@ -233,10 +234,27 @@ class Project:
         return self._votes.matrix(self.functions, data)
 
     def lf_summary(self, split: str | None = None) -> pd.DataFrame:
-        """Return one row a labeling function: coverage, overlaps, conflicts, and accuracy on human labels."""
+        """Return one row a labeling function: what it covers, how often it is right, how it ran; see LFAnalysis."""
+        Y = labels_of(self.responses(split=split))
+        return self.analysis(split).lf_summary(Y if (Y != ABSTAIN).any() else None)
+
+    def lints(self, split: str | None = None) -> pd.DataFrame:
+        """Return what is likely wrong with the labeling functions, one finding a row, and what to do about it."""
         data = self.responses(split=split)
         Y = labels_of(data)
-        return LFAnalysis(self.votes(data), self.functions).lf_summary(Y if (Y != ABSTAIN).any() else None)
+        return self.analysis(split).lints(Y if (Y != ABSTAIN).any() else None, data)
+
+    def analysis(self, split: str | None = None) -> LFAnalysis:
+        """Return the LFAnalysis of the stored votes: conflicts, mistakes, a graph, and more."""
+        return LFAnalysis(self.votes(self.responses(split=split)), self.functions, self._votes.history(self.functions))
+
+    def suggest(self, n: int = 10) -> Suggestions:
+        """Return labeling functions that the human labels of training rows suggest; see :func:`weaklm.suggest`.
+
+        Accept one with ``suggestions.accept(0, project.folder / "lfs" / "mine.py")``.
+        """
+        train = self.responses(split="train")  # the labels of held-out rows only judge
+        return suggest(train, labels_of(train), self.votes(train), self.functions, n=n)
 
     def fit(self, *, human_labels: bool = True) -> Fitted:
         """Fit the label model and the quality model on the train split, and score every response.

@@ -18,6 +18,7 @@ from weaklm.errors import ProjectError, SettingsError, nearest
 FILE = "weaklm.toml"
 
 _STAGES = {  # table -> module, class or function, and its arguments that are no settings
+    "apply": ("weaklm.apply", "_Applier.__init__", ("functions", "client", "cache", "progress")),
     "label_model": ("weaklm.label_model", "LabelModel.__init__", ()),
     "quality_model": ("weaklm.quality", "QualityModel.__init__", ()),
     "curate": ("weaklm.curation", "curate", ("data", "score")),
@@ -89,6 +90,7 @@ def _fits(value: Any, annotation: str) -> bool:
     checks = {
         "None": value is None,
         "bool": isinstance(value, bool),
+        "Literal": isinstance(value, str),
         "int": isinstance(value, int) and not isinstance(value, bool),
         "float": isinstance(value, int | float) and not isinstance(value, bool),
         "str": isinstance(value, str),
@@ -107,6 +109,7 @@ def write(folder: Path, values: Mapping[str, Mapping[str, Any]]) -> None:
         "columns": "standard name = your file's column name, where they differ",
         "functions": "modules, files or folders to load functions from",
         "split": "share of the instructions that are held out, for those that come without a split",
+        "apply": "keyword arguments of weaklm.LFApplier: n_jobs, row_seconds, on_error, max_error_rate",
         "label_model": "keyword arguments of weaklm.LabelModel",
         "quality_model": "keyword arguments of weaklm.QualityModel",
         "curate": "keyword arguments of weaklm.curate",

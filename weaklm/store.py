@@ -19,7 +19,7 @@ from weaklm.data import content_hash
 from weaklm.errors import ProjectError
 from weaklm.exchange import write_parquet
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 
 _metadata = sa.MetaData()
 _meta = sa.Table("meta", _metadata, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
@@ -58,6 +58,18 @@ function_versions = sa.Table(
     sa.Column("name", sa.String, primary_key=True),
     sa.Column("code_hash", sa.String, primary_key=True),
     sa.Column("source", sa.Text, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+function_runs = sa.Table(  # each time that rows were shown to a version of a function
+    "function_runs",
+    _metadata,
+    sa.Column("id", sa.Integer, primary_key=True),
+    sa.Column("name", sa.String, index=True, nullable=False),
+    sa.Column("code_hash", sa.String, nullable=False),
+    sa.Column("ran", sa.String, nullable=False),
+    sa.Column("n_rows", sa.Integer, nullable=False),
+    sa.Column("n_failed", sa.Integer, nullable=False),
+    sa.Column("seconds", sa.Float, nullable=False),
     sa.Column("created", sa.String, nullable=False),
 )
 runs = sa.Table(  # every step that made something: its key says from what, its outputs say what

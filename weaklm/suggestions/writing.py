@@ -1,0 +1,125 @@
+"""Write a labeling function as source code, and into a user's file, without touching what is there."""
+
+import ast
+import keyword
+import textwrap
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from weaklm.atomic import atomic_file
+from weaklm.errors import FunctionError
+from weaklm.functions import load
+
+# What the source of a written function may need, and the module that it comes from; "" is a module by itself.
+_IMPORTS = {"re": ""} | dict.fromkeys(
+    ("ABSTAIN", "ACCEPT", "REJECT", "Example", "labeling_function", "traits"), "weaklm"
+)
+_WIDTH = 120
+_NEW_FILE = '"""Labeling functions of our own."""\n\n'
+
+
+def function_source(
+    name: str, *, vote: str, condition: str, resources: Mapping[str, str | float], doc: str, source: str
+) -> str:
+    """Return a labeling function as source code: it votes where the condition, an expression of ``x``, holds.
+
+    >>> print(function_source("too_long", vote="REJECT", condition="len(x.response) > over", resources={"over": 900},
+    ...                       doc="REJECT when the response has over 900 characters.", source="ours."))
+    @labeling_function(resources={"over": 900})
+    def too_long(x: Example, over: int) -> int:
+        \"""REJECT when the response has over 900 characters.
+    <BLANKLINE>
+        Source: ours.
+        \"""
+        return REJECT if len(x.response) > over else ABSTAIN
+    <BLANKLINE>
+    """
+    if not name.isidentifier() or keyword.iskeyword(name):
+        raise FunctionError(f"{name!r} is no name that a Python function can have")
+    arguments = "".join(f", {key}: {type(value).__name__}" for key, value in resources.items())
+    given = ", ".join(f'"{key}": {_literal(value)}' for key, value in resources.items())
+    decorator = f"(resources={{{given}}})" if given else ""
+    lines = [
+        f"@labeling_function{decorator}",
+        f"def {name}(x: Example{arguments}) -> int:",
+        *textwrap.wrap(doc, _WIDTH, initial_indent='    """', subsequent_indent="    "),
+        "",
+        *textwrap.wrap(f"Source: {source}", _WIDTH, initial_indent="    ", subsequent_indent="    "),
+        '    """',
+        f"    return {vote} if {condition} else ABSTAIN",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _literal(value: str | float) -> str:
+    """Return a value as source, a pattern as a raw string."""
+    return f'r"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
+
+
+def with_imports(source: str, there: str = "") -> str:
+    """Return the source of a function behind the imports that it needs and ``there``, a file's text, does not have.
+
+    Raises
+    ------
+    FunctionError
+        If the text uses one of the names for something else, or one of the functions' names is taken.
+    """
+    bound = _bound(ast.parse(there))
+    used = {node.id for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
+    names = [name for name in _IMPORTS if name in used]
+    for name in names:
+        if bound.get(name, _IMPORTS[name]) != _IMPORTS[name]:
+            raise FunctionError(f"{name!r} means something else in the file than weaklm's; choose another file")
+    missing = [name for name in names if name not in bound]
+    modules = [f"import {name}\n" for name in missing if not _IMPORTS[name]]
+    ours = ", ".join(name for name in missing if _IMPORTS[name])
+    blocks = ["".join(modules), f"from weaklm import {ours}\n" if ours else "", f"\n{source}" if missing else source]
+    return "\n".join(block for block in blocks if block)
+
+
+def append(source: str, name: str, path: str | Path) -> Any:
+    """Write a function at the end of a file, made if need be; return the function, loaded from there.
+
+    Raises
+    ------
+    FunctionError
+        If the name is taken in the file, or the file does not load; then nothing is written.
+    """
+    path = Path(path)
+    if path.suffix != ".py":
+        raise FunctionError(f"{path} does not end in .py; functions are written to a Python file, such as lfs/mine.py")
+    there = path.read_text(encoding="utf-8") if path.exists() else ""
+    if there:
+        known = {function.name for function in load(path)}
+        if name in known | _bound(ast.parse(there)).keys():
+            raise FunctionError(f"{path} has a {name!r} already; accept the suggestion with another name=...")
+    text = _joined(there, with_imports(source, there))
+    compile(text, str(path), "exec")
+    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        file.write(text)
+    return next(function for function in load(path) if function.name == name)
+
+
+def _joined(there: str, new: str) -> str:
+    if not there.strip():
+        return (there or _NEW_FILE) + new
+    gap = "\n" * max(0, 3 - (len(there) - len(there.rstrip("\n"))))
+    return there + gap + new
+
+
+def _bound(tree: ast.AST) -> dict[str, str | None]:
+    """Return the names that a module gives a meaning: where an import takes them from, None for all else."""
+    bound: dict[str, str | None] = {}
+    for node in ast.iter_child_nodes(tree):
+        if isinstance(node, ast.ImportFrom):
+            bound |= {n.asname or n.name: node.module if n.asname in (None, n.name) else None for n in node.names}
+        elif isinstance(node, ast.Import):
+            bound |= {n.asname or n.name.split(".")[0]: "" if n.asname is None else None for n in node.names}
+        elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            bound[node.name] = None  # and not what is inside
+        elif isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store):
+            bound[node.id] = None
+        elif not isinstance(node, ast.Lambda):
+            bound |= _bound(node)
+    return bound
