@@ -56,7 +56,7 @@ def test_agreement_is_counted_pair_by_pair(share: float) -> None:
 
 def test_sparse_and_dense_planes_hold_the_same() -> None:
     L = votes(300, 5, 0.02)
-    dense = [(k == L).astype(float) for k in range(3)]
+    dense = [np.equal(L, k).astype(float) for k in range(3)]
     found = planes(L, 3)
     assert not isinstance(found[0], np.ndarray)
     assert [plane.toarray().tolist() for plane in found] == [plane.tolist() for plane in dense]

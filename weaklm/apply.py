@@ -8,7 +8,7 @@ the run when it fails too often.
 
 import time
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -117,30 +117,33 @@ class _Applier:
             self._workers = None
 
     def _apply(self, data: pd.DataFrame) -> tuple[NDArray[np.int8], ApplyMeta]:
-        frame = complete(data)
-        _check_columns(self.functions, frame.columns)
-        if self.client is None:
-            values, meta = self._apply_here(frame)
-        else:
-            from weaklm.cluster import apply_frame
-
-            values, meta = apply_frame(self, frame, self.client)
+        if self.n_jobs is not None and self.client is None:
+            self._pool()  # they load the functions while the data are looked at
+        try:
+            frame = complete(data)
+            _check_columns(self.functions, frame.columns)
+            values, meta = self._apply_here(frame) if self.client is None else self._apply_there(frame)
+        finally:
+            if not self._stays_open:
+                self._close()
         _warn(meta, len(frame))
         return values, meta
+
+    def _apply_there(self, frame: pd.DataFrame) -> tuple[NDArray[np.int8], ApplyMeta]:
+        from weaklm.cluster import apply_frame
+
+        assert self.client is not None
+        return apply_frame(self, frame, self.client)
 
     def _apply_here(self, frame: pd.DataFrame) -> tuple[NDArray[np.int8], ApplyMeta]:
         run = _Run(self.functions, frame, n_most=int(self.max_error_rate * len(frame)))
         keys = RowKeys(frame)
         if self._memory is not None:
             self._recall(run, keys)
-        try:
-            for rows, positions in run.unknown():
-                self._compute(run, rows, positions)
-                if self._memory is not None:
-                    self._keep(run, keys, rows, positions)
-        finally:
-            if not self._stays_open:
-                self._close()
+        for rows, positions in run.unknown():
+            self._compute(run, rows, positions)
+            if self._memory is not None:
+                self._keep(run, keys, rows, positions)
         return run.values, run.meta()
 
     def _recall(self, run: "_Run", keys: RowKeys) -> None:
@@ -165,7 +168,15 @@ class _Applier:
     def _compute(self, run: "_Run", rows: NDArray[np.intp], positions: Sequence[int]) -> None:
         """Ask functions about rows: on columns where that is possible, then row by row what is left."""
         frame = run.frame if len(rows) == len(run.frame) else run.frame.iloc[rows]
-        planned = routes([self.functions[position] for position in positions], frame, slices=self._slices)
+
+        def ask(number: int, columns: Mapping[str, Sequence[Any]]) -> Votes:
+            """Let one of the functions vote on a few rows, where its limits hold."""
+            if self.n_jobs is None:
+                return Voters([self.functions[positions[number]]], slices=self._slices).vote(columns)
+            (votes,) = self._pool().vote([columns], [positions[number]])
+            return votes
+
+        planned = routes([self.functions[position] for position in positions], frame, ask)
         for position, route in zip(positions, planned, strict=True):
             run.ran[position] = route.how
         fast = [(p, r.expression) for p, r in zip(positions, planned, strict=True) if r.expression is not None]
@@ -207,18 +218,23 @@ class _Applier:
         if self.n_jobs is None:
             voters = Voters(self.functions, slices=self._slices, on_error=self.on_error)
             return (voters.vote(part, positions) for part in parts)
+        return self._pool().vote(parts, positions, max_failures=run.n_most)
+
+    def _pool(self) -> "Workers":
+        """Return the worker processes, which start without being waited for."""
         if self._workers is None:
             from weaklm.workers.pool import Workers
 
             self._workers = Workers(
                 self.functions,
-                n_jobs=self.n_jobs,
+                n_jobs=self.n_jobs or 1,
                 slices=self._slices,
                 on_error=self.on_error,
                 row_seconds=self.row_seconds,
                 memory=self.worker_memory,
             )
-        return self._workers.vote(parts, positions, max_failures=run.n_most)
+            self._workers.start()
+        return self._workers
 
 
 class LFApplier(_Applier):

@@ -4,8 +4,9 @@ An expression leaves a row undecided (null) where only the Python function can t
 expression is first compared with its function on a sample of rows: it is never trusted for speed alone.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,10 +16,12 @@ from numpy.typing import NDArray
 from weaklm.code import known_reads
 from weaklm.compiler import compile_function
 from weaklm.data import HUMAN_LABEL
-from weaklm.voting import Voters
+from weaklm.voting import Votes
 
 if TYPE_CHECKING:
     import polars as pl
+
+Columns = Mapping[str, Sequence[Any]]
 
 UNDECIDED = -2
 _CHUNK = 16_384  # rows; the texts of a chunk are copied for polars, so that this bounds the memory
@@ -35,15 +38,18 @@ class Route:
     expression: "pl.Expr | None" = None
 
 
-def routes(functions: Sequence[Any], frame: pd.DataFrame, *, slices: bool) -> list[Route]:
-    """Return how each function is to run on a complete frame; expressions that fail their check are not taken."""
+def routes(functions: Sequence[Any], frame: pd.DataFrame, ask: Callable[[int, Columns], Votes]) -> list[Route]:
+    """Return how each function is to run on a complete frame; expressions that fail their check are not taken.
+
+    ``ask(number, columns)`` gives the votes of that one of the functions on rows, row by row.
+    """
     schema = _schema(frame)
     planned = [_planned(function, schema) for function in functions]
     places = np.unique(np.linspace(0, len(frame) - 1, _HEAD).astype(int)) if len(frame) else np.array([], dtype=int)
     head = _Head(frame.iloc[places], planned)
     return [
-        route if route.expression is None or frame.empty else head.verified(function, route, slices=slices)
-        for function, route in zip(functions, planned, strict=True)
+        route if route.expression is None or frame.empty else head.verified(function, route, partial(ask, number))
+        for number, (function, route) in enumerate(zip(functions, planned, strict=True))
     ]
 
 
@@ -89,7 +95,7 @@ class _Head:
             except (pl.exceptions.PolarsError, pl.exceptions.PanicException):
                 pass  # one of them; each will say so when it is alone
 
-    def verified(self, function: Any, route: Route, *, slices: bool) -> Route:
+    def verified(self, function: Any, route: Route, ask: Callable[[Columns], Votes]) -> Route:
         """Return the route if its expression agrees with the function, else rows."""
         import polars as pl
 
@@ -106,9 +112,9 @@ class _Head:
         rows = np.array([row for row in sorted(sample) if votes[row] != UNDECIDED], dtype=int)
         if not len(rows):
             return route
-        asked = Voters([function], slices=slices).vote(row_columns([function], self._frame.iloc[rows]))
+        asked = ask(row_columns([function], self._frame.iloc[rows]))
         wrong = asked.values[:, 0] != votes[rows]
-        wrong[[failure.row for failure in asked.failures]] = True
+        wrong[[failure.row for failure in asked.failures]] = True  # it could not tell, so neither should columns
         if wrong.any():
             example = self._frame["id"].iloc[rows[np.argmax(wrong)]]
             return Route(f"rows: on columns it said something else of example {example!r}")

@@ -18,23 +18,16 @@ name of the function, without which it gets one made of its arguments. Bounds ar
 
 import math
 import re
-import sys
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from functools import partial
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
-from weaklm import conditions
-from weaklm.conditions import Bounds
-from weaklm.data import ABSTAIN, LABEL_NAMES, content_hash
-from weaklm.dialect import Unportable
+from weaklm import conditions, word_conditions
+from weaklm.data import ABSTAIN
+from weaklm.declared import Question, checked_bounds, checked_texts, listed, said_bounds, slug
 from weaklm.errors import FunctionError, nearest
-from weaklm.functions import Function, LabelingFunction, SlicingFunction
+from weaklm.functions import Function
 from weaklm.schemas import schema_of
 from weaklm.text import STOP_WORDS
-
-if TYPE_CHECKING:
-    import polars as pl
 
 __all__ = [
     "contains_any",
@@ -71,12 +64,12 @@ def keyword(
     >>> gives_reason(Example(response="Due to a fee.")), gives_reason(Example(response="A residue too."))
     (1, -1)
     """
-    sought = _texts(words, "keyword", "words")
+    sought = checked_texts(words, "keyword", "words")
     settings = {"sought": _lowered(sought, ignore_case), "whole_words": whole_words, "ignore_case": ignore_case}
-    which = f"{column} has {_listed(sought)}" + (" as a whole word" if whole_words else "")
-    default = f"{column}_says_{_slug(sought[0])}"
+    which = f"{column} has {listed(sought)}" + (" as a whole word" if whole_words else "")
+    default = f"{column}_says_{slug(sought[0])}"
     asked = {"column": column, **settings}
-    return _Question(conditions.says, conditions.says_column, asked, which, default).function(vote, otherwise, name)
+    return Question(conditions.says, conditions.says_column, asked, which, default).function(vote, otherwise, name)
 
 
 def contains_any(
@@ -95,11 +88,11 @@ def contains_any(
     >>> apologises(Example(response="We apologise.")), apologises(Example(response="Five dollars."))
     (0, -1)
     """
-    sought = _texts(texts, "contains_any", "texts")
+    sought = checked_texts(texts, "contains_any", "texts")
     settings = {"sought": _lowered(sought, ignore_case), "whole_words": False, "ignore_case": ignore_case}
-    which, default = f"{column} has {_listed(sought)}", f"{column}_contains_{_slug(sought[0])}"
+    which, default = f"{column} has {listed(sought)}", f"{column}_contains_{slug(sought[0])}"
     asked = {"column": column, **settings}
-    return _Question(conditions.says, conditions.says_column, asked, which, default).function(vote, otherwise, name)
+    return Question(conditions.says, conditions.says_column, asked, which, default).function(vote, otherwise, name)
 
 
 def regex(
@@ -134,9 +127,9 @@ def regex(
             f"regex got {pattern!r}: a pattern for text is expected, with its own flags if it is compiled"
         )
     settings = {"pattern": compiled.pattern, "flags": compiled.flags}
-    which, default = f"{column} matches {compiled.pattern!r}", f"{column}_matches_{_slug(compiled.pattern)}"
+    which, default = f"{column} matches {compiled.pattern!r}", f"{column}_matches_{slug(compiled.pattern)}"
     asked = {"column": column, **settings}
-    return _Question(conditions.matches, conditions.matches_column, asked, which, default).function(
+    return Question(conditions.matches, conditions.matches_column, asked, which, default).function(
         vote, otherwise, name
     )
 
@@ -164,21 +157,23 @@ def length(
     >>> too_short(Example(response="It depends.")), too_short(Example(response="It costs five dollars."))
     (0, -1)
     """
-    words = _bounds(min_words, max_words, "length", ("min_words", "max_words"), optional=True)
-    characters = _bounds(min_characters, max_characters, "length", ("min_characters", "max_characters"), optional=True)
+    words = checked_bounds(min_words, max_words, "length", ("min_words", "max_words"), optional=True)
+    characters = checked_bounds(
+        min_characters, max_characters, "length", ("min_characters", "max_characters"), optional=True
+    )
     if words == characters == conditions.OPEN:
         raise FunctionError(
             "length got no bound; one of min_words, max_words, min_characters, max_characters is needed"
         )
     parts = [
-        f"{_between(bounds)} {of}"
+        f"{said_bounds(bounds)} {of}"
         for bounds, of in ((words, "words"), (characters, "characters"))
         if bounds != conditions.OPEN
     ]
-    which, default = f"{column} has {' and '.join(parts)}", f"{column}_has_{_slug(' '.join(parts))}"
+    which, default = f"{column} has {' and '.join(parts)}", f"{column}_has_{slug(' '.join(parts))}"
     settings = {"words": words, "characters": characters}
     form = conditions.has_length, conditions.has_length_column
-    return _Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
+    return Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
 
 
 def field_in(
@@ -200,10 +195,10 @@ def field_in(
     kinds = {type(value) for value in known}
     if not known or not kinds <= {str, int, float, bool} or any(map(_is_nan, known)):
         raise FunctionError(f"field_in got the values {values!r}; a list of texts, numbers or booleans is expected")
-    which = f"{column} is {_listed(known)}"
-    default = f"{column}_is_{_slug(str(known[0]))}"
+    which = f"{column} is {listed(known)}"
+    default = f"{column}_is_{slug(str(known[0]))}"
     form = conditions.is_in, conditions.is_in_column if len(kinds) == 1 else "the values are of several types"
-    return _Question(*form, {"column": column, "values": known}, which, default).function(vote, otherwise, name)
+    return Question(*form, {"column": column, "values": known}, which, default).function(vote, otherwise, name)
 
 
 def field_between(
@@ -224,10 +219,10 @@ def field_between(
     >>> unliked(Example(stars=1)), unliked(Example(stars="5")), unliked(Example(stars=""))
     (0, -1, -1)
     """
-    bounds = _bounds(at_least, at_most, "field_between")
-    which, default = f"{column} is {_between(bounds)}", f"{column}_is_{_slug(_between(bounds))}"
+    bounds = checked_bounds(at_least, at_most, "field_between")
+    which, default = f"{column} is {said_bounds(bounds)}", f"{column}_is_{slug(said_bounds(bounds))}"
     form = conditions.is_between, conditions.is_between_column
-    return _Question(*form, {"column": column, "bounds": bounds}, which, default).function(vote, otherwise, name)
+    return Question(*form, {"column": column, "bounds": bounds}, which, default).function(vote, otherwise, name)
 
 
 # Comparisons of two texts
@@ -258,12 +253,12 @@ def overlap(
     >>> [invented(Example(context=context, response=said)) for said in ("Ask a lawyer.", "The fee.")]
     [0, -1]
     """
-    share = _bounds(at_least, at_most, "overlap", highest=1)
+    share = checked_bounds(at_least, at_most, "overlap", highest=1)
     settings = {"other": other, "share": share, "min_words": max(1, min_words), "ignored": _ignored(ignored)}
-    which = f"{other} has {_between(share)} of the words of {column}"
-    default = f"{column}_in_{other}_{_slug(_between(share))}"
-    form = conditions.overlaps, conditions.overlaps_column
-    return _Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
+    which = f"{other} has {said_bounds(share)} of the words of {column}"
+    default = f"{column}_in_{other}_{slug(said_bounds(share))}"
+    form = word_conditions.overlaps, word_conditions.overlaps_column
+    return Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
 
 
 def similarity(
@@ -291,12 +286,12 @@ def similarity(
     """
     if not _is_count(n):
         raise FunctionError(f"similarity got n={n!r}; a number of words, 1 or more, is expected")
-    bounds = _bounds(at_least, at_most, "similarity", highest=1)
-    which = f"the similarity of {column} and {other} is {_between(bounds)}"
-    default = f"{column}_like_{other}_{_slug(_between(bounds))}"
-    form = conditions.is_similar, conditions.is_similar_column
+    bounds = checked_bounds(at_least, at_most, "similarity", highest=1)
+    which = f"the similarity of {column} and {other} is {said_bounds(bounds)}"
+    default = f"{column}_like_{other}_{slug(said_bounds(bounds))}"
+    form = word_conditions.is_similar, word_conditions.is_similar_column
     settings = {"other": other, "n": n, "similarity": bounds}
-    return _Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
+    return Question(*form, {"column": column, **settings}, which, default).function(vote, otherwise, name)
 
 
 def numbers_missing(
@@ -319,11 +314,11 @@ def numbers_missing(
     >>> [invents_number(Example(context=context, response=said)) for said in ("It is 1200.", "It is 1000.00.")]
     [0, -1]
     """
-    others = _texts(other, "numbers_missing", "other columns")
+    others = checked_texts(other, "numbers_missing", "other columns")
     which = f"{column} has a number that {' and '.join(others)} lack"
     default = f"{column}_number_not_in_{others[0]}"
-    form = conditions.lacks_number, conditions.lacks_number_column
-    return _Question(*form, {"column": column, "others": others}, which, default).function(vote, otherwise, name)
+    form = word_conditions.lacks_number, word_conditions.lacks_number_column
+    return Question(*form, {"column": column, "others": others}, which, default).function(vote, otherwise, name)
 
 
 # Forms and languages
@@ -350,10 +345,10 @@ def matches_schema(
         raise FunctionError(f"matches_schema got the schema {schema!r}; a mapping is expected")
     known = schema_of(schema)
     keys = [str(key) for key in known.get("required", known)]
-    which = f"{column} is JSON with {_listed(keys)}" if keys else f"{column} is JSON"
-    default = f"{column}_is_json" + (f"_with_{_slug(keys[0])}" if keys else "")
+    which = f"{column} is JSON with {listed(keys)}" if keys else f"{column} is JSON"
+    default = f"{column}_is_json" + (f"_with_{slug(keys[0])}" if keys else "")
     form = conditions.fits_schema, conditions.fits_schema_column
-    return _Question(*form, {"column": column, "schema": known}, which, default).function(vote, otherwise, name)
+    return Question(*form, {"column": column, "schema": known}, which, default).function(vote, otherwise, name)
 
 
 def language(
@@ -376,89 +371,15 @@ def language(
     >>> english(Example(response="What is the yearly fee of this card?")), english(Example(response="OK."))
     (True, False)
     """
-    wanted = _texts(languages, "language", "languages")
+    wanted = checked_texts(languages, "language", "languages")
     for one in wanted:
-        if one not in conditions.LANGUAGES:
-            raise FunctionError(f"language got {one!r}, which is not known here; {nearest(one, conditions.LANGUAGES)}")
-    which, default = f"{column} is in {_listed(wanted)}", f"{column}_in_{_slug('_'.join(wanted))}"
-    form = conditions.is_in_language, conditions.is_in_language_column
-    return _Question(*form, {"column": column, "languages": wanted}, which, default).function(vote, otherwise, name)
-
-
-# What all share
-
-
-@dataclass(frozen=True)
-class _Question:
-    """What a function asks of a row, and of columns unless a text says why it cannot."""
-
-    row: Callable[..., Any]
-    columns: "Callable[..., pl.Expr] | str"
-    asked: Mapping[str, Any]
-    which: str
-    default: str  # the name, unless the user has a better one
-
-    def function(self, vote: int | None, otherwise: int, name: str | None) -> Function:
-        """Return the labeling or slicing function that asks it."""
-        name = name or self.default
-        columns = conditions.columns_of(self.asked)
-        _check(name, vote, otherwise, columns)
-        answers: dict[str, Any] = {"vote": vote, "otherwise": otherwise}
-        said = f"{_VOTES[vote]} when {self.which}, otherwise {_VOTES[otherwise]}." if vote is not None else ""
-        if vote is None:
-            answers, said = {"vote": True, "otherwise": False}, f"Examples where {self.which}."
-        why = self.columns if isinstance(self.columns, str) else _why_not(self.columns, self.asked)
-        expression = None if why else partial(_expression, self.columns, self.asked, answers)  # type: ignore[arg-type]
-        kind: Any = SlicingFunction if vote is None else LabelingFunction
-        function = kind(name, self.row, {**self.asked, **answers}, expression=expression)
-        # As if it had been written where it was asked for: collect() takes the functions that a module defines.
-        caller = sys._getframe(2).f_globals.get("__name__", "__main__")
-        known = {"columns": frozenset(columns), "why_rows": why}
-        vars(function).update(known, __doc__=said, __module__=caller, __name__=name)
-        return function
-
-
-_VOTES = {ABSTAIN: "ABSTAIN", **LABEL_NAMES}
-
-
-def _expression(columns: "Callable[..., pl.Expr]", asked: Mapping[str, Any], answers: Mapping[str, Any]) -> "pl.Expr":
-    return conditions.votes(columns(**asked), **answers)
-
-
-def _why_not(columns: "Callable[..., pl.Expr]", asked: Mapping[str, Any]) -> str:
-    """Return why a question cannot be asked of columns, "" if it can."""
-    try:
-        columns(**asked)
-    except Unportable as error:
-        return f"the pattern cannot run on columns: {error}"
-    return ""
-
-
-def _check(name: str, vote: int | None, otherwise: int, columns: Sequence[str]) -> None:
-    """Raise for arguments that no function of this module can have."""
-    for column in columns:
-        if not isinstance(column, str) or not column:
-            raise FunctionError(f"{name} got the column {column!r}; the name of a column is expected")
-    if vote is not None and (isinstance(vote, bool) or vote not in LABEL_NAMES):
-        raise FunctionError(f"{name} got vote={vote!r}; expected ACCEPT, REJECT, or None for a slicing function")
-    if isinstance(otherwise, bool) or otherwise not in _VOTES or otherwise == vote:
-        raise FunctionError(f"{name} got otherwise={otherwise!r}; expected ABSTAIN, or the vote that is not {vote!r}")
-    if vote is None and otherwise != ABSTAIN:
-        raise FunctionError(f"{name} is a slicing function (vote=None): it has no other vote, so leave otherwise out")
-
-
-def _texts(texts: str | Iterable[str], who: str, what: str) -> tuple[str, ...]:
-    """Return one text or several as a tuple of different texts, none of them empty."""
-    found = (texts,) if isinstance(texts, str) else tuple(dict.fromkeys(texts))
-    if not found or not all(isinstance(text, str) and text for text in found):
-        raise FunctionError(
-            f"{who} got the {what} {texts!r}; a text or a list of texts is expected, none of them empty"
-        )
-    return found
-
-
-def _lowered(texts: tuple[str, ...], ignore_case: bool) -> tuple[str, ...]:
-    return tuple(dict.fromkeys(text.lower() for text in texts)) if ignore_case else texts
+        if one not in word_conditions.LANGUAGES:
+            raise FunctionError(
+                f"language got {one!r}, which is not known here; {nearest(one, word_conditions.LANGUAGES)}"
+            )
+    which, default = f"{column} is in {listed(wanted)}", f"{column}_in_{slug('_'.join(wanted))}"
+    form = word_conditions.is_in_language, word_conditions.is_in_language_column
+    return Question(*form, {"column": column, "languages": wanted}, which, default).function(vote, otherwise, name)
 
 
 def _ignored(words: Iterable[str]) -> frozenset[str]:
@@ -471,26 +392,8 @@ def _ignored(words: Iterable[str]) -> frozenset[str]:
     return found
 
 
-def _bounds(
-    low: float | None,
-    high: float | None,
-    who: str,
-    names: tuple[str, str] = ("at_least", "at_most"),
-    *,
-    highest: float | None = None,
-    optional: bool = False,
-) -> Bounds:
-    """Return the two bounds, of which one may be None."""
-    for name, bound in zip(names, (low, high), strict=True):
-        is_number = isinstance(bound, int | float) and not isinstance(bound, bool) and not math.isnan(bound)
-        if bound is not None and not (is_number and (highest is None or 0 <= bound <= highest)):
-            expected = "a number is expected" if highest is None else f"a share from 0 to {highest} is expected"
-            raise FunctionError(f"{who} got {name}={bound!r}; {expected}")
-    if low is None and high is None and not optional:
-        raise FunctionError(f"{who} got no bound; {names[0]}, {names[1]} or both are needed")
-    if low is not None and high is not None and low > high:
-        raise FunctionError(f"{who} got {names[0]}={low!r} and {names[1]}={high!r}: nothing lies between them")
-    return low, high
+def _lowered(texts: tuple[str, ...], ignore_case: bool) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(text.lower() for text in texts)) if ignore_case else texts
 
 
 def _is_nan(value: Any) -> bool:
@@ -499,21 +402,3 @@ def _is_nan(value: Any) -> bool:
 
 def _is_count(value: Any) -> bool:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 1
-
-
-def _between(bounds: Bounds) -> str:
-    low, high = bounds
-    if low is None or high is None:
-        return f"at least {low}" if high is None else f"at most {high}"
-    return f"{low} to {high}"
-
-
-def _listed(values: Sequence[Any]) -> str:
-    shown = ", ".join(map(repr, values[:3]))
-    return shown if len(values) <= 3 else f"{shown} or {len(values) - 3} more"
-
-
-def _slug(text: str) -> str:
-    """Return a text as part of a name."""
-    found = re.sub(r"\W+", "_", text.lower()).strip("_")[:30].strip("_")
-    return found if len(found) >= 2 else content_hash(text)[:6]

@@ -31,8 +31,8 @@ class Run:
         self.steps = 0
 
 
-class _Located(Unsupported):
-    """It is known in which line."""
+class Located(Unsupported):
+    """The message says in which line, or in which function."""
 
 
 _NAMES: dict[type[ast.AST], str] = {
@@ -81,12 +81,12 @@ class Expressions(ast.NodeVisitor):
         """Add the line of a node to the reason why it cannot be compiled."""
         try:
             yield
-        except _Located:
+        except Located:
             raise
         except Unsupported as error:
             line = getattr(node, "lineno", 1) + self._f.__code__.co_firstlineno - 1
-            place = f"line {line}" + (f" (in {self._f.__name__})" if self._depth else "")
-            raise _Located(f"{place}: {error}") from error
+            place = f"in {self._f.__name__}" if self._depth else f"line {line}"
+            raise Located(str(error) if isinstance(error, Inside) else f"{place}: {error}") from error
 
     def visit(self, node: ast.AST) -> Any:
         """Return the value of an expression, or what a statement returns."""

@@ -15,6 +15,7 @@ from weaklm.compiler.symbols import Symbol
 # Letters, digits and marks of Western texts: what a loop over the characters of a text is run for
 ALPHABET = "".join(map(chr, (*range(0x180), *range(0x2010, 0x2028), 0x20AC, 0x2122)))
 _NOT_IN_ALPHABET = r"[^\x00-\x{17f}\x{2010}-\x{2027}\x{20ac}\x{2122}]"
+_CASED_MARKS = r"[[\p{Uppercase}\p{Lowercase}]--[\p{Lu}\p{Ll}]]"  # not the same in each version of Unicode
 _OTHER_LINE_ENDS = "[\r\x0b\x0c\x1c-\x1e\x85\u2028\u2029]"
 
 
@@ -32,6 +33,7 @@ GUARDS: dict[str, Callable[[pl.Expr], pl.Expr]] = {
     "ordinary": ordinary,
     "ascii": ascii_only,
     "in the alphabet": lambda text: ~unless_ascii(text).str.contains(_NOT_IN_ALPHABET),
+    "case of letters only": lambda text: ~unless_ascii(text).str.contains(_CASED_MARKS),
     "one kind of line end": lambda text: ~text.str.contains(_OTHER_LINE_ENDS),
 }
 

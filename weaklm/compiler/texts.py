@@ -137,16 +137,23 @@ def _replace(text: Symbol, old: Any, new: Any) -> Symbol:
     return made("str", text.expr.str.replace_all(old, new, literal=True), text)
 
 
-def _matching(pattern: str, without: str = "") -> Callable[[Symbol], Any]:
-    """Return a method that tells whether a text matches one pattern and, if given, nowhere the other."""
+def _matching(pattern: str) -> Callable[[Symbol], Symbol]:
+    """Return a method that tells whether a text matches a pattern."""
 
-    def matches(text: Symbol) -> Any:
-        expr = text.expr.str.contains(pattern)
-        if without:
-            expr = expr & ~text.expr.str.contains(without)
-        return guarded(made("bool", expr, text), text, "ordinary")
+    def matches(text: Symbol) -> Symbol:
+        return guarded(made("bool", text.expr.str.contains(pattern), text), text, "ordinary")
 
     return matches
+
+
+def _cased(pattern: str, without: str) -> Callable[[Symbol], Symbol]:
+    """Return a method that tells whether a text matches one pattern and nowhere the other."""
+
+    def is_cased(text: Symbol) -> Symbol:
+        found = made("bool", text.expr.str.contains(pattern) & ~text.expr.str.contains(without), text)
+        return guarded(guarded(found, text, "ordinary"), text, "case of letters only")
+
+    return is_cased
 
 
 def _is_space(text: Symbol) -> Symbol:
@@ -173,8 +180,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "split": _split,
     "splitlines": _splitlines,
     "replace": _replace,
-    "isupper": _matching(r"\p{Uppercase}", without=r"[\p{Lowercase}\p{Lt}]"),
-    "islower": _matching(r"\p{Lowercase}", without=r"[\p{Uppercase}\p{Lt}]"),
+    "isupper": _cased(r"\p{Lu}", without=r"[\p{Ll}\p{Lt}]"),
+    "islower": _cased(r"\p{Ll}", without=r"[\p{Lu}\p{Lt}]"),
     "isalpha": _matching(r"\A\p{L}+\z"),
     "isdigit": _matching(r"\A\p{Nd}+\z"),
     "isdecimal": _matching(r"\A\p{Nd}+\z"),
