@@ -208,6 +208,24 @@ def test_ordinary_texts_are_decided_on_columns(function: Any) -> None:
     assert None not in on_columns(function, data)
 
 
+@pytest.mark.parametrize(
+    "function",
+    [
+        keyword("fee", vote=REJECT),
+        contains_any("fee", ignore_case=False, vote=REJECT),
+        regex("fee", vote=REJECT),
+        length(max_words=3, vote=REJECT),
+        overlap(other="response", at_most=0.5, vote=REJECT),
+        numbers_missing(other="response", vote=REJECT),
+        language("en", vote=REJECT),
+        matches_schema({"a": int}, vote=REJECT),
+    ],
+    ids=lambda function: function.name,
+)
+def test_missing_texts_are_left_to_python(function: Any) -> None:
+    assert on_columns(function, [{"response": None}, {"response": "fee"}])[0] is None
+
+
 def test_texts_beyond_the_ordinary_are_left_to_python() -> None:
     data = [{"response": "\u00bd fee"}, {"response": "fee"}]
     assert on_columns(keyword("fee", vote=REJECT), data) == [None, REJECT]

@@ -252,6 +252,9 @@ def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
     if isinstance(fields := getattr(function, "field_names", None), Mapping):  # Snorkel's preprocessors by class
         uses.then(_Uses(read=set(fields.values())))
         return uses
+    if isinstance(columns := getattr(function, "columns", None), frozenset):  # declared: weaklm.patterns
+        uses.then(_Uses(read=set(columns)))
+        return uses
     f = getattr(function, "_f", function)
     if id(f) in seen:  # it calls itself: what it reads is being collected
         return uses

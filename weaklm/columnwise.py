@@ -17,6 +17,7 @@ from weaklm.code import known_reads
 from weaklm.compiler import compile_function
 from weaklm.data import HUMAN_LABEL
 from weaklm.voting import Votes
+from weaklm.wordkeys import forget
 
 if TYPE_CHECKING:
     import polars as pl
@@ -55,9 +56,12 @@ def routes(functions: Sequence[Any], frame: pd.DataFrame, ask: Callable[[int, Co
 
 def evaluate(expressions: Sequence["pl.Expr"], frame: pd.DataFrame) -> Iterator[tuple[slice, NDArray[np.int8]]]:
     """Yield for one chunk of rows after the other the votes of shape (n_rows, n_expressions), int8; -2 undecided."""
-    for start in range(0, len(frame), _CHUNK):
-        chunk = slice(start, min(start + _CHUNK, len(frame)))
-        yield chunk, _evaluate(expressions, frame.iloc[chunk])
+    try:
+        for start in range(0, len(frame), _CHUNK):
+            chunk = slice(start, min(start + _CHUNK, len(frame)))
+            yield chunk, _evaluate(expressions, frame.iloc[chunk])
+    finally:
+        forget()
 
 
 def _planned(function: Any, schema: Mapping[str, "pl.DataType"]) -> Route:

@@ -7,7 +7,6 @@ the first form can tell. Tests hold the two together.
 
 import math
 import re
-from collections.abc import Mapping, Sequence
 from functools import lru_cache, partial
 from typing import TYPE_CHECKING, Any
 
@@ -212,9 +211,3 @@ def fits_schema_column(column: str, schema: dict[str, Any]) -> "pl.Expr":
         return where(column_of(column).is_null(), pl.lit(None, pl.Int8))
     text = column_of(column).str.strip_chars(" \t\n\r")
     return where(~(text.str.starts_with(marks[0]) & text.str.ends_with(marks[1])), pl.lit(0, pl.Int8))
-
-
-def columns_of(settings: Mapping[str, Any]) -> Sequence[str]:
-    """Return the columns that the settings of a function name."""
-    others = settings.get("others", (settings["other"],) if "other" in settings else ())
-    return settings["column"], *others

@@ -32,7 +32,7 @@ class Question:
     def function(self, vote: int | None, otherwise: int, name: str | None) -> Function:
         """Return the labeling or slicing function that asks it."""
         name = name or self.default
-        columns = conditions.columns_of(self.asked)
+        columns = _columns_of(self.asked)
         _check(name, vote, otherwise, columns)
         answers: dict[str, Any] = {"vote": vote, "otherwise": otherwise}
         said = f"{_VOTES[vote]} when {self.which}, otherwise {_VOTES[otherwise]}." if vote is not None else ""
@@ -47,6 +47,12 @@ class Question:
         known = {"columns": frozenset(columns), "why_rows": why}
         vars(function).update(known, __doc__=said, __module__=caller, __name__=name)
         return function
+
+
+def _columns_of(settings: Mapping[str, Any]) -> Sequence[str]:
+    """Return the columns that the settings of a function name."""
+    others = settings.get("others", (settings["other"],) if "other" in settings else ())
+    return settings["column"], *others
 
 
 _VOTES = {ABSTAIN: "ABSTAIN", **LABEL_NAMES}
@@ -124,7 +130,7 @@ def listed(values: Sequence[Any]) -> str:
     return shown if len(values) <= 3 else f"{shown} or {len(values) - 3} more"
 
 
-def slug(text: str) -> str:
-    """Return a text as part of a name."""
+def slug(text: str, least: int = 1) -> str:
+    """Return a text as part of a name; six digits of its hash where fewer than ``least`` characters are left of it."""
     found = re.sub(r"\W+", "_", text.lower()).strip("_")[:30].strip("_")
-    return found if len(found) >= 2 else content_hash(text)[:6]
+    return found if len(found) >= least else content_hash(text)[:6]

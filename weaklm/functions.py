@@ -314,7 +314,9 @@ def _functions_in(sources: Iterable[Any]) -> Iterator[Any]:
         elif isinstance(source, ModuleType):
             yield from _functions_in(_children(source))
             values = [v for v in vars(source).values() if isinstance(v, SnorkelLabelingFunction)]
-            yield from (v for v in values if v._f.__module__ == source.__name__)
+            # A declared function belongs to the module that declares it, whatever code it shares with others.
+            homes = {id(v): vars(v).get("__module__", getattr(v._f, "__module__", None)) for v in values}
+            yield from (v for v in values if homes[id(v)] == source.__name__)
         elif isinstance(source, list | tuple):
             yield from _functions_in(source)
         else:

@@ -11,7 +11,7 @@ from functools import lru_cache
 from weaklm.text import STOP_WORDS, words
 
 LATIN = "latin"
-_LETTERS = {
+LETTERS = {
     "cyrillic": "\u0400-\u052f",
     "greek": "\u0370-\u03ff\u1f00-\u1fff",
     "hebrew": "\u0590-\u05ff",
@@ -23,14 +23,14 @@ _LETTERS = {
     "hangul": "\u1100-\u11ff\uac00-\ud7af",
     "han": "\u3040-\u30ff\u3400-\u4dbf\u4e00-\u9fff",  # with the kana of Japanese, which has both
 }
-_LATIN_LETTERS = "A-Za-z\u00c0-\u024f"
+LATIN_LETTERS = "A-Za-z\u00c0-\u024f"
 _ALONE = ("hangul", "han")  # one sign is a word; elsewhere a single letter may be a symbol such as a Greek one
-_ONE = {script: re.compile(f"[{letters}]") for script, letters in {LATIN: _LATIN_LETTERS, **_LETTERS}.items()}
+_ONE = {script: re.compile(f"[{letters}]") for script, letters in {LATIN: LATIN_LETTERS, **LETTERS}.items()}
 _WRITTEN = {
     script: re.compile(
         f"[{letters}]" if script in _ALONE else f"[{letters}]{{2}}|[a-z][{letters}]|[{letters}][a-z]", re.IGNORECASE
     )
-    for script, letters in _LETTERS.items()
+    for script, letters in LETTERS.items()
 }
 
 # No single letters, which English uses as words or signs; English has the stop words of :mod:`weaklm.text`.
@@ -54,8 +54,8 @@ _LITTLE_WORDS = {
     "tr": "bir ve bu için de da ile olarak daha çok gibi en olan kadar sonra ne ama her mi sizin nedir nerede "
     "neden benim var ben veya şey olur",
 }
-_PROFILES = {"en": STOP_WORDS} | {code: frozenset(listed.split()) for code, listed in _LITTLE_WORDS.items()}
-_MIN_FOUND, _MIN_SHARE, _MIN_LEAD = 3, 0.15, 1.3
+PROFILES = {"en": STOP_WORDS} | {code: frozenset(listed.split()) for code, listed in _LITTLE_WORDS.items()}
+MIN_FOUND, MIN_SHARE, MIN_LEAD = 3, 0.15, 1.3
 
 _NAMES_LANGUAGE = re.compile(
     r"\b(?:translat|languages?\b|(?:arabic|bengali|chinese|dutch|english|french|german|greek|hebrew|hindi|italian|japanese"
@@ -103,9 +103,9 @@ def language_of(text: str) -> str:
     if script != LATIN:
         return script
     said = words(text)
-    found = sorted(((sum(word in listed for word in said), code) for code, listed in _PROFILES.items()), reverse=True)
+    found = sorted(((sum(word in listed for word in said), code) for code, listed in PROFILES.items()), reverse=True)
     (most, code), (second, _) = found[:2]
-    is_clear = most >= max(_MIN_FOUND, _MIN_SHARE * len(said), _MIN_LEAD * second)
+    is_clear = most >= max(MIN_FOUND, MIN_SHARE * len(said), MIN_LEAD * second)
     return code if is_clear else ""
 
 

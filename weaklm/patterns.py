@@ -127,7 +127,7 @@ def regex(
             f"regex got {pattern!r}: a pattern for text is expected, with its own flags if it is compiled"
         )
     settings = {"pattern": compiled.pattern, "flags": compiled.flags}
-    which, default = f"{column} matches {compiled.pattern!r}", f"{column}_matches_{slug(compiled.pattern)}"
+    which, default = f"{column} matches {compiled.pattern!r}", f"{column}_matches_{slug(compiled.pattern, least=4)}"
     asked = {"column": column, **settings}
     return Question(conditions.matches, conditions.matches_column, asked, which, default).function(
         vote, otherwise, name

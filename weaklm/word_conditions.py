@@ -13,14 +13,14 @@ from numpy.typing import NDArray
 
 from weaklm.columns import assigned
 from weaklm.conditions import Bounds, Vote, column_of, is_within, unless_silent, voted, where, within
-from weaklm.languages import _LETTERS, _MIN_FOUND, _MIN_LEAD, _MIN_SHARE, _PROFILES, LATIN, script_of
+from weaklm.languages import LETTERS, MIN_FOUND, MIN_LEAD, MIN_SHARE, PROFILES, LATIN, script_of
 from weaklm.text import normal
 from weaklm.wordkeys import Table, stretches, word_keys, word_sets
 
 if TYPE_CHECKING:
     import polars as pl
 
-LANGUAGES = (*_PROFILES, *_LETTERS)  # codes of languages in Latin letters, and other scripts
+LANGUAGES = (*PROFILES, *LETTERS)  # codes of languages in Latin letters, and other scripts
 
 
 # Comparisons of two texts
@@ -139,7 +139,8 @@ def lacks_number_column(column: str, others: tuple[str, ...]) -> "pl.Expr":
     known = pl.concat_list([_numbers_column(where(has_number, column_of(other)).fill_null("")) for other in others])
     lacks = _numbers_column(where(has_number, own).fill_null("")).list.set_difference(known).list.len() > 0
     texts = [column_of(other).str.contains(r"[^\s\x1c-\x1f]") for other in others]
-    return unless_silent(texts[0].or_(*texts[1:]), lacks)
+    is_there = pl.all_horizontal(*(column_of(name).is_not_null() for name in (column, *others)))
+    return where(is_there, unless_silent(texts[0].or_(*texts[1:]), lacks))
 
 
 def _numbers_column(text: "pl.Expr") -> "pl.Expr":
@@ -174,13 +175,13 @@ def _language_of(text: str) -> str:
     if script != LATIN:
         return script
     said = _WORD.findall(text.lower())
-    counts = [sum(word in listed for word in said) for listed in _PROFILES.values()]
+    counts = [sum(word in listed for word in said) for listed in PROFILES.values()]
     first, second = sorted(range(len(counts)), key=lambda i: (-counts[i], i))[:2]
-    return list(_PROFILES)[first] if _is_clear(counts[first], counts[second], len(said)) else ""
+    return list(PROFILES)[first] if _is_clear(counts[first], counts[second], len(said)) else ""
 
 
 def _is_clear(most: Any, second: Any, n_words: Any) -> Any:
-    return (most >= _MIN_FOUND) & (most >= _MIN_SHARE * n_words) & (most >= _MIN_LEAD * second)
+    return (most >= MIN_FOUND) & (most >= MIN_SHARE * n_words) & (most >= MIN_LEAD * second)
 
 
 def is_in_language_column(column: str, languages: tuple[str, ...]) -> "pl.Expr":
@@ -196,9 +197,9 @@ def _said_of_language(languages: tuple[str, ...], texts: "pl.Series") -> "pl.Ser
     """Return whether texts are in one of the languages: 1, 0, -1 in doubt, null for those with other letters."""
     import polars as pl
 
-    listed = tuple(sorted(frozenset().union(*_PROFILES.values())))
-    is_member = np.array([[word in profile for word in listed] for profile in _PROFILES.values()])
-    is_wanted = np.isin(list(_PROFILES), languages)
+    listed = tuple(sorted(frozenset().union(*PROFILES.values())))
+    is_member = np.array([[word in profile for word in listed] for profile in PROFILES.values()])
+    is_wanted = np.isin(list(PROFILES), languages)
     said = [np.zeros(0, dtype=np.int8)]
     for keys, sizes in stretches(word_keys(texts)):
         counts = _counts(Table.of(listed).places(keys), np.repeat(np.arange(len(sizes)), sizes), is_member, len(sizes))
@@ -206,7 +207,7 @@ def _said_of_language(languages: tuple[str, ...], texts: "pl.Series") -> "pl.Ser
         most, second = np.take_along_axis(counts, order, axis=1).T
         said.append(np.where(_is_clear(most, second, sizes), is_wanted[order[:, 0]], -1).astype(np.int8))
     beyond_ascii = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
-    has_others = texts.gather(beyond_ascii).str.contains(f"[{''.join(_LETTERS.values())}]")
+    has_others = texts.gather(beyond_ascii).str.contains(f"[{''.join(LETTERS.values())}]")
     return pl.Series(texts.name, np.concatenate(said)).scatter(beyond_ascii.filter(has_others), None)
 
 

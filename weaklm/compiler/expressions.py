@@ -31,8 +31,8 @@ class Run:
         self.steps = 0
 
 
-class Located(Unsupported):
-    """The message says in which line, or in which function."""
+class _Located(Unsupported):
+    """The message says in which line, or in which other function."""
 
 
 _NAMES: dict[type[ast.AST], str] = {
@@ -81,12 +81,13 @@ class Expressions(ast.NodeVisitor):
         """Add the line of a node to the reason why it cannot be compiled."""
         try:
             yield
-        except Located:
+        except _Located:
             raise
         except Unsupported as error:
+            if self._depth:
+                raise _Located(error.why, error.inside or self._f.__name__) from error
             line = getattr(node, "lineno", 1) + self._f.__code__.co_firstlineno - 1
-            place = f"in {self._f.__name__}" if self._depth else f"line {line}"
-            raise Located(str(error) if isinstance(error, Inside) else f"{place}: {error}") from error
+            raise _Located(f"line {line}: {error}") from error
 
     def visit(self, node: ast.AST) -> Any:
         """Return the value of an expression, or what a statement returns."""

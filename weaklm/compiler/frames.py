@@ -29,7 +29,10 @@ def prepare(run: Run, row: Row, pre: Sequence[Any]) -> Row:
     for step in pre:
         if not isinstance(step, LambdaPreprocessor):
             raise Unsupported(f"the preprocessor {step.name} is no plain function")
-        said = Frame(run, step._f, 1, writes=True).called([prepare(run, row, step._pre)], {})
+        try:
+            said = Frame(run, step._f, 1, writes=True).called([prepare(run, row, step._pre)], {})
+        except Unsupported as error:
+            raise Unsupported(f"the preprocessor {step.name}: {error.why}", error.inside) from error
         if said is not row:
             raise Unsupported(f"the preprocessor {step.name} returns something else than its example")
     return row
@@ -70,7 +73,10 @@ class Frame(Expressions):
             raise Unsupported(f"a call of {name}")
         if self._depth >= _DEPTH_LIMIT:
             raise Unsupported(f"a call of {name}, {_DEPTH_LIMIT} functions deep")
-        said = Frame(self._run, inner, self._depth + 1).called(args, kwargs)
+        try:
+            said = Frame(self._run, inner, self._depth + 1).called(args, kwargs)
+        except Unsupported as error:  # the caller adds its line
+            raise Unsupported(error.why, error.inside or inner.__name__) from error
         needs = [need for arg in (*args, *kwargs.values()) for need in doubtful(arg)]
         return strictly(lift(said), needs) if needs and said is not NOTHING else said
 

@@ -19,7 +19,11 @@ _SIZE_LIMIT = 800  # of an expression, in operations: polars plans deep ones in 
 
 
 class Unsupported(Exception):  # noqa: N818 (a finding, no mistake)
-    """A function, or a part of it, cannot run on columns; the message says why."""
+    """A function, or a part of it, cannot run on columns; the message says why, and inside which other function."""
+
+    def __init__(self, why: str, inside: str = "") -> None:
+        super().__init__(f"in {inside}: {why}" if inside else why)
+        self.why, self.inside = why, inside
 
 
 @dataclass(frozen=True, eq=False)

@@ -204,7 +204,7 @@ def slice_of(value: Symbol, start: Any, stop: Any) -> Symbol:
     start = start or 0
     if stop is None:
         expr = parts.tail(-start) if start < 0 else parts.slice(start)
-    elif start == 0:
+    elif start == 0 and (stop >= 0 or value.kind == "str"):
         expr = parts.head(stop)
     elif start > 0 and stop >= 0:
         expr = parts.slice(start, max(0, stop - start))
