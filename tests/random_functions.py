@@ -2,6 +2,7 @@
 
 import random
 import re
+from collections.abc import Callable
 
 HEAD = '''import re
 
@@ -32,7 +33,8 @@ def short(text, limit=3):
     return n < limit
 '''
 
-_NEEDLES = "sorry,Sorry,a,i,K,k,\u017f,\xe9,\xdf,\u03c3, ,yes,no,,\n,A,ai,1,.,the,\xa0,\u0130,fee,SS,ss".split(",")
+_NEEDLES = ["sorry", "Sorry", "a", "i", "K", "k", "\u017f", "\xe9", "\xdf", "\u03c3", " ", "yes", "no", "", "\n", "A"]
+_NEEDLES += ["ai", "1", ".", "the", "\xa0", "\u0130", "fee", "SS", "ss"]
 _PATTERNS = [r"\bfee\b", r"\d+", r"^\s*\w+:", r"[A-Z]{2,}", r"(?i)sorry", r"sorry|yes", r"\w+\?", r"a.c", r"\s{2,}"]
 _PATTERNS += [r"[^\w\s]", r"^yes$", r"(a)(b)?", r"k\b", r"(?m)^-", r"i", r"\S+@\S+", r"[aeiou]", r"no\Z"]
 
@@ -162,7 +164,8 @@ class Writer:
         return self._filled(self._random.choice(forms[: _PLAIN[kind]] if is_plain else forms))
 
     def _statements(self, level: int) -> list[str]:
-        writers = [self._assignment] * 4 + [self._return] * 4 + [self._count, self._loop]
+        writers: list[Callable[[int], list[str]]] = [self._count, self._loop]
+        writers += [self._assignment] * 4 + [self._return] * 4
         if level < 3:
             writers.append(self._nested)
         lines: list[str] = []
@@ -172,7 +175,7 @@ class Writer:
 
     def _new(self, kind: str) -> str:
         self._names += 1
-        self._forms[kind] += [f"{kind}{self._names}"] * len(self._forms[kind]).__floordiv__(4)
+        self._forms[kind] += [f"{kind}{self._names}"] * (len(self._forms[kind]) // 4)
         return f"{kind}{self._names}"
 
     def _assignment(self, _: int) -> list[str]:

@@ -52,7 +52,7 @@ def any_beyond_ascii(x: Example) -> int:
 
 @labeling_function(resources={"words": ["Sorry", "kind", "Kin", "i", "ai", "k"]})
 def any_resource(x: Example, words: list[str]) -> int:
-    return REJECT if any([w.lower() in x.response.lower() for w in words]) else ABSTAIN
+    return REJECT if any([w.lower() in x.response.lower() for w in words]) else ABSTAIN  # noqa: C419
 
 
 @labeling_function

@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from weaklm.errors import DataError, ModelError
 from weaklm.judges import encoders
 from weaklm.judges.encoders import NLI, Similarity
-from weaklm.errors import DataError, ModelError
 from weaklm.judges.scorers import Pair, passages
 
 WORDS = [

@@ -20,8 +20,8 @@ from weaklm.data import ABSTAIN, ACCEPT, REJECT, Example
 from weaklm.endpoint import Endpoint
 from weaklm.errors import DataError, ModelError, SettingsError
 from weaklm.functions import LabelingFunction
-from weaklm.judges.prompts import Form, Prompt
 from weaklm.judges.judge import Judge, families
+from weaklm.judges.prompts import Form, Prompt
 from weaklm.voting import Voters
 
 QUESTION = "Is every claim of the response supported by the context?"

@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from weaklm.analysis import lints
-from weaklm.analysis import LFAnalysis
+from weaklm.analysis import LFAnalysis, lints
 from weaklm.data import ABSTAIN, ACCEPT, REJECT, Batch
 from weaklm.functions import LabelingFunction, labeling_function
 

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from weaklm import patterns
 from weaklm.apply import LFApplier, SFApplier
 from weaklm.data import ABSTAIN, ACCEPT, REJECT, Batch, Example, complete, examples
-from weaklm.functions import LabelingFunction, labeling_function, preprocessor, slicing_function
+from weaklm.functions import labeling_function, preprocessor, slicing_function
 
 WORDS = ("sorry", "apolog", "ich", "ς")
 

@@ -12,8 +12,8 @@ from weaklm.data import ABSTAIN, ACCEPT, REJECT, Example, complete, examples
 from weaklm.errors import DataError, FunctionError
 from weaklm.features import FeatureExtractor
 from weaklm.functions import LabelingFunction, labeling_function, load
-from weaklm.suggestions.rules import measure
 from weaklm.suggestions import Suggestions, suggest
+from weaklm.suggestions.rules import measure
 from weaklm.traits import TRAITS
 
 WORDS = [f"word{k}" for k in range(200)]

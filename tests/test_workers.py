@@ -20,10 +20,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from weaklm.workers import pool as module
 from weaklm.errors import FunctionError, SettingsError
 from weaklm.functions import LabelingFunction, SlicingFunction, preprocessor
 from weaklm.voting import Votes
+from weaklm.workers import pool as module
 from weaklm.workers.pool import Workers
 
 GIB = 2**30

@@ -35,8 +35,11 @@ _HOME = {
     "apply_parts": "parts",
     "read_votes": "parts",
     "LabelModel": "label_model",
-    "MajorityLabelVoter": "label_model",
-    "SnorkelLabelModel": "label_model",
+    "DawidSkene": "dawid_skene",
+    "MajorityLabelVoter": "voter",
+    "SnorkelLabelModel": "snorkel_model",
+    "compare_label_models": "model_choice",
+    "blame": "tipping",
     "QualityModel": "quality",
     "Report": "report",
     "Comparison": "comparison",
@@ -71,6 +74,7 @@ if TYPE_CHECKING:
     from weaklm.data import human_labels as human_labels
     from weaklm.data import read as read
     from weaklm.data import split as split
+    from weaklm.dawid_skene import DawidSkene as DawidSkene
     from weaklm.endpoint import Endpoint as Endpoint
     from weaklm.exchange import export as export
     from weaklm.functions import LabelingFunction as LabelingFunction
@@ -85,10 +89,9 @@ if TYPE_CHECKING:
     from weaklm.judges.encoders import Similarity as Similarity
     from weaklm.judges.judge import Judge as Judge
     from weaklm.label_model import LabelModel as LabelModel
-    from weaklm.label_model import MajorityLabelVoter as MajorityLabelVoter
-    from weaklm.label_model import SnorkelLabelModel as SnorkelLabelModel
     from weaklm.lm.generation import LanguageModel as LanguageModel
     from weaklm.lm.train import QLoRATrainer as QLoRATrainer
+    from weaklm.model_choice import compare_label_models as compare_label_models
     from weaklm.parts import apply_parts as apply_parts
     from weaklm.parts import read_votes as read_votes
     from weaklm.project import Project as Project
@@ -96,7 +99,10 @@ if TYPE_CHECKING:
     from weaklm.report import Report as Report
     from weaklm.rescoring import compare as compare
     from weaklm.rescoring import rescore as rescore
+    from weaklm.snorkel_model import SnorkelLabelModel as SnorkelLabelModel
     from weaklm.suggestions import suggest as suggest
+    from weaklm.tipping import blame as blame
+    from weaklm.voter import MajorityLabelVoter as MajorityLabelVoter
 
 
 def __getattr__(name: str) -> Any:

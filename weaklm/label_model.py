@@ -16,7 +16,6 @@ from scipy import special
 from weaklm.data import ABSTAIN, ACCEPT, REJECT
 from weaklm.errors import ModelError
 from weaklm.gold_offset import ridge_offset
-from weaklm.snorkel_model import SnorkelLabelModel
 from weaklm.vote_matrix import (
     Agreement,
     Floats,
@@ -28,9 +27,7 @@ from weaklm.vote_matrix import (
     softmax,
     spread_rows,
 )
-from weaklm.voter import MajorityLabelVoter, Voter
-
-__all__ = ["LabelModel", "MajorityLabelVoter", "SnorkelLabelModel"]
+from weaklm.voter import Voter
 
 _ROWS_TO_LEARN_FROM = 65_536
 

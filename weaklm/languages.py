@@ -7,10 +7,12 @@ text in other letters it gives the script, which several languages may share.
 
 import re
 from functools import lru_cache
+from typing import Any
 
-from weaklm.text import STOP_WORDS, words
+from weaklm.text import STOP_WORDS
 
 LATIN = "latin"
+_WORD = re.compile(r"\w+")
 LETTERS = {
     "cyrillic": "\u0400-\u052f",
     "greek": "\u0370-\u03ff\u1f00-\u1fff",
@@ -102,11 +104,15 @@ def language_of(text: str) -> str:
     script = script_of(text)
     if script != LATIN:
         return script
-    said = words(text)
-    found = sorted(((sum(word in listed for word in said), code) for code, listed in PROFILES.items()), reverse=True)
-    (most, code), (second, _) = found[:2]
-    is_clear = most >= max(MIN_FOUND, MIN_SHARE * len(said), MIN_LEAD * second)
-    return code if is_clear else ""
+    said = _WORD.findall(text.lower())
+    counts = {code: sum(word in listed for word in said) for code, listed in PROFILES.items()}
+    first, second = sorted(counts, key=lambda code: -counts[code])[:2]
+    return first if is_clear(counts[first], counts[second], len(said)) else ""
+
+
+def is_clear(most: Any, second: Any, n_words: Any) -> Any:
+    """Tell, for numbers or arrays of them, whether so many little words of two languages settle which one it is."""
+    return (most >= MIN_FOUND) & (most >= MIN_SHARE * n_words) & (most >= MIN_LEAD * second)
 
 
 def names_language(text: str) -> bool:

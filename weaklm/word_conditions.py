@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from weaklm.columns import assigned
 from weaklm.conditions import Bounds, Vote, column_of, is_within, unless_silent, voted, where, within
-from weaklm.languages import LETTERS, MIN_FOUND, MIN_LEAD, MIN_SHARE, PROFILES, LATIN, script_of
+from weaklm.languages import LETTERS, PROFILES, is_clear, language_of
 from weaklm.text import normal
 from weaklm.wordkeys import Table, stretches, word_keys, word_sets
 
@@ -164,24 +164,8 @@ def _normal_numbers(found: "pl.Series") -> "pl.Series":
 
 def is_in_language(x: Any, *, column: str, languages: tuple[str, ...], vote: Vote, otherwise: Vote) -> Vote:
     """Vote when a text is in one of the languages or scripts; nothing is said where its language is in doubt."""
-    found = _language_of(x[column])
+    found = language_of(x[column])
     return voted(found in languages if found else None, vote, otherwise)
-
-
-@lru_cache(maxsize=64)
-def _language_of(text: str) -> str:
-    """Return the language of a text by its most frequent little words, its script if that is not Latin, "" in doubt."""
-    script = script_of(text)
-    if script != LATIN:
-        return script
-    said = _WORD.findall(text.lower())
-    counts = [sum(word in listed for word in said) for listed in PROFILES.values()]
-    first, second = sorted(range(len(counts)), key=lambda i: (-counts[i], i))[:2]
-    return list(PROFILES)[first] if _is_clear(counts[first], counts[second], len(said)) else ""
-
-
-def _is_clear(most: Any, second: Any, n_words: Any) -> Any:
-    return (most >= MIN_FOUND) & (most >= MIN_SHARE * n_words) & (most >= MIN_LEAD * second)
 
 
 def is_in_language_column(column: str, languages: tuple[str, ...]) -> "pl.Expr":
@@ -205,7 +189,7 @@ def _said_of_language(languages: tuple[str, ...], texts: "pl.Series") -> "pl.Ser
         counts = _counts(Table.of(listed).places(keys), np.repeat(np.arange(len(sizes)), sizes), is_member, len(sizes))
         order = np.argsort(-counts, axis=1, kind="stable")[:, :2]
         most, second = np.take_along_axis(counts, order, axis=1).T
-        said.append(np.where(_is_clear(most, second, sizes), is_wanted[order[:, 0]], -1).astype(np.int8))
+        said.append(np.where(is_clear(most, second, sizes), is_wanted[order[:, 0]], -1).astype(np.int8))
     beyond_ascii = (texts.str.len_bytes() != texts.str.len_chars()).arg_true()
     has_others = texts.gather(beyond_ascii).str.contains(f"[{''.join(LETTERS.values())}]")
     return pl.Series(texts.name, np.concatenate(said)).scatter(beyond_ascii.filter(has_others), None)

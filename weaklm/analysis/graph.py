@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from weaklm import pictures
+from weaklm.analysis.tally import Tally
 from weaklm.atomic import atomic_file
 from weaklm.errors import DataError
-from weaklm.analysis.tally import Tally
 
 _SAME = 0.5  # phi above which two functions are drawn as saying the same
 _CONFLICT = 0.2  # share of the rarer one's votes that the other contradicts, above which a conflict is drawn

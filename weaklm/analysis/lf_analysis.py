@@ -13,12 +13,12 @@ import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
 from weaklm.analysis import lints
+from weaklm.analysis.graph import Graph
+from weaklm.analysis.tally import Tally
 from weaklm.data import ABSTAIN, HUMAN_LABEL, LABEL_NAMES
 from weaklm.errors import DataError, nearest
 from weaklm.estimation import wilson
 from weaklm.functions import Function
-from weaklm.analysis.graph import Graph
-from weaklm.analysis.tally import Tally
 
 _SHOWN = ("id", "source", "instruction", "context", "prompt_prefix", "response")
 

@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
+from weaklm.analysis.tally import Tally
 from weaklm.data import ABSTAIN, HUMAN_LABEL, LABEL_NAMES, complete
 from weaklm.estimation import wilson
-from weaklm.analysis.tally import Tally
 from weaklm.voting import Voters
 
 TOO_OFTEN = 0.95  # share of rows above which a function tells nothing apart

@@ -1,1 +1,1 @@
-"""Models as columns: LLM judges, entailment and similarity, asked once a row and remembered; functions threshold them."""
+"""Models as columns: LLM judges, entailment, similarity, asked once a row and remembered; functions threshold them."""

@@ -15,8 +15,8 @@ import pandas as pd
 from weaklm.data import complete
 from weaklm.errors import DataError, nearest
 from weaklm.judges.cache import DEFAULT_CACHE, JudgeCache, Said, key
-from weaklm.replies import whole
 from weaklm.judges.scorers import Pair, Score, cosines, entailment, fingerprint, model_folder
+from weaklm.replies import whole
 from weaklm.text import sentences
 
 _AT_ONCE = 256  # pairs, after which the scores are written to the cache

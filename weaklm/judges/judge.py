@@ -13,12 +13,12 @@ from typing import Any
 
 import pandas as pd
 
-from weaklm.judges.completers import Completer, completions
 from weaklm.data import ABSTAIN, ACCEPT, REJECT, complete
 from weaklm.endpoint import Endpoint
 from weaklm.errors import DataError, SettingsError, nearest
 from weaklm.functions import LabelingFunction
 from weaklm.judges.cache import DEFAULT_CACHE, JudgeCache, Said, key
+from weaklm.judges.completers import Completer, completions
 from weaklm.judges.prompts import TEMPLATE, Form, Prompt, confidence
 from weaklm.replies import Answer, NoAnswer, while_it_works
 

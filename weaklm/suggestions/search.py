@@ -17,11 +17,11 @@ import numpy as np
 import pandas as pd
 from numpy.typing import ArrayLike, NDArray
 
-from weaklm.suggestions import writing
 from weaklm.data import ABSTAIN, LABEL_NAMES, Example
 from weaklm.errors import DataError, FunctionError
-from weaklm.suggestions.evidence import Evidence, Look
 from weaklm.functions import LabelingFunction
+from weaklm.suggestions import writing
+from weaklm.suggestions.evidence import Evidence, Look
 from weaklm.suggestions.rules import Candidates, Flags, Rule
 
 _FEWEST_LABELS = 50

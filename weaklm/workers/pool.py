@@ -1,9 +1,9 @@
 """Functions vote in worker processes, which alone can limit time and memory: a row that kills its worker is found.
 
 Functions travel by cloudpickle to a *nursery*, a process that loads them once and forks the *voters*
-(:mod:`weaklm.workers.nursery`). A voter announces each block of rows before it votes. When it dies, or is silent for too
-long, a new one goes through that block call by call; the call at which it dies too is the poison: it is named, left
-out, and the rest goes on.
+(:mod:`weaklm.workers.nursery`). A voter announces each block of rows before it votes. When it dies, or is silent for
+too long, a new one goes through that block call by call; the call at which it dies too is the poison: it is named,
+left out, and the rest goes on.
 """
 
 import pickle
@@ -24,9 +24,9 @@ from numpy.typing import NDArray
 
 from weaklm.data import ABSTAIN
 from weaklm.errors import FunctionError, SettingsError
+from weaklm.voting import Failure, Voters, Votes
 from weaklm.workers.nursery import Job, Request
 from weaklm.workers.processes import FORKS, Source, Voter, with_note
-from weaklm.voting import Failure, Voters, Votes
 
 Columns = Mapping[str, Sequence[Any]]
 
