@@ -588,7 +588,7 @@ def dialogue(x: Example) -> bool:
 
 @slicing_function
 def asks_how(x: Example) -> bool:
-    return "?" in x.instruction and x.instruction.lower().startswith(("how", "what", "a"))
+    return "?" in x.instruction and x.instruction.lower().startswith(("how", "what"))
 
 
 @slicing_function

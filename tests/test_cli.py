@@ -1,6 +1,7 @@
 """The command line: the same results as the Project methods, JSON on stdout, honest exit codes."""
 
 import json
+import shutil
 from pathlib import Path
 
 import pandas as pd
@@ -58,7 +59,8 @@ def test_a_file_of_functions_is_checked(tmp_path: Path, capsys: pytest.CaptureFi
     assert "returned 7" in capsys.readouterr().out
 
 
-def test_suggestions_are_listed_and_accepted(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_suggestions_are_listed_and_accepted(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(folder, tmp_path / "copilot")
     data = load().responses.set_index("id")
     rows = Project(folder).responses(split="train")["id"]
     labels = data.loc[rows, "response"].str.contains("you", case=False)

@@ -43,17 +43,8 @@ ORDINARY += [
     "fee_",
 ]
 ORDINARY += ["ABC DEF and GHI", "Contact Us today or visit a branch", "12.5 and 7", "123", "$5 [x] (y) \\d", "well..."]
-ORDINARY += [
-    "word " * 30,
-    "A" * 50,
-    "!?!",
-    "user: hi",
-    "  user: hi\nx",
-    "KI yes",
-    "cannot apolog",
-    "ALL CAPS HERE now",
-    "Is it?",
-]
+ORDINARY += ["word " * 30, "A" * 50, "!?!", "user: hi", "  user: hi\nx", "KI yes", "cannot apolog", "ALL CAPS HERE now"]
+ORDINARY += ["How is it?"]
 # Characters on which Python and polars differ or could: case, spaces, line ends, digits, accents that stand alone.
 STRANGE = ["I\u2019m sorry \u2014 no", "\u017forry", "\u212a", "\u212aIND", "\u0130", "i\u0307", "I\u0130", "a\u0130"]
 STRANGE += [
@@ -67,17 +58,9 @@ STRANGE += [
     "x\x1fy z",
 ]
 STRANGE += ["a\xa0b", "a\u2003b c", "\u2028line\u2028two", "one\r\ntwo\r\n", "\v", "a\x85b", "\u0661\u0662", "\xb2"]
+STRANGE += ["\xbd cup", "\u2167", "e\u0301", "\u0928\u092e\u0938\u094d", "\u65e5\u672c", "\U0001f600 ok", "\u01c5"]
 STRANGE += [
-    "\xbd cup",
-    "\u2167",
-    "e\u0301",
-    "\u0928\u092e\u0938\u094d",
-    "\u65e5\u672c",
-    "\U0001f600 ok",
-    "\u01c5",
     "\u0149",
-]
-STRANGE += [
     "\u0345",
     "\x00",
     "a\x00b",
@@ -88,9 +71,8 @@ STRANGE += [
     "\U0001e900",
     "\u10d0",
     "\u1c90",
-    "a\u200bb",
 ]
-STRANGE += ["\ufeff", "tab\tsep", "na\xefve caf\xe9", "\u24d0", "\xaa", "\u1d2c"]
+STRANGE += ["a\u200bb", "\ufeff", "tab\tsep", "na\xefve caf\xe9", "\u24d0", "\xaa", "\u1d2c"]
 
 
 def rows(n: int, seed: int, texts: Sequence[str] = (*ORDINARY, *STRANGE)) -> list[dict[str, Any]]:
@@ -103,7 +85,8 @@ def rows(n: int, seed: int, texts: Sequence[str] = (*ORDINARY, *STRANGE)) -> lis
 
     return [
         dict.fromkeys(TEXTS, "")
-        | {"id": str(i), "response": texts[i] if i < len(texts) else text(), "instruction": text(), "context": text()}
+        | {"id": str(i), "response": texts[i] if i < len(texts) else text(), "context": text()}
+        | {"instruction": texts[-1 - i] if i < len(texts) else text()}
         | {"source": choose.choice(["bank", "shop", "", "other"]), "flag": choose.choice([True, False, None])}
         | {"score": choose.choice([0.1, 0.5, -0.0, 1e308, float("inf"), float("nan"), None])}
         | {"n": choose.choice([0, 1, -1, 2, 7, 2**62, None]), "m": choose.choice([0, 1, 2, -3, None])}
@@ -496,9 +479,9 @@ def test_the_reason_names_the_line(body: str, written: Callable[[str], ModuleTyp
 
 
 @pytest.mark.parametrize("f", [lambda _: 0, len, functools.partial(max, default=0)])
-def test_what_is_no_plain_function_runs_by_rows(f: Any) -> None:
+def test_what_has_no_def_runs_by_rows(f: Any) -> None:
     reason = compile_function(LabelingFunction("f", f), SCHEMA).reason
-    assert reason == "its source is not at hand as a plain function"
+    assert reason == "it has no source as a function by def"
 
 
 def test_a_source_that_was_edited_since_is_not_compiled(written: Callable[[str], ModuleType], tmp_path: Path) -> None:

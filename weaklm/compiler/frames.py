@@ -51,9 +51,10 @@ class Frame(Expressions):
     def called(self, args: Sequence[Any], kwargs: Mapping[str, Any], result: Callable[[Any], Any] | None = None) -> Any:
         """Return what the function returns for arguments, each return passed through ``result``."""
         f = self._f
-        tree = syntax(f) if isinstance(f, FunctionType) else None
+        is_def = isinstance(f, FunctionType) and f.__name__ != "<lambda>"
+        tree = syntax(f) if is_def else None
         if tree is None:
-            raise Unsupported("its source is not at hand as a plain function")
+            raise Unsupported("it has no source as a function by def")
         if not compiles_to(tree, f):
             raise Unsupported("its source is no longer what runs")
         if f.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
