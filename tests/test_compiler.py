@@ -191,7 +191,9 @@ def assert_random_functions_agree(written: Callable[[str], ModuleType], seeds: r
     module = written("\n\n\n".join([random_functions.HEAD, *sources]))
     examples = rows(200, seeds[0])
     functions = [LabelingFunction(f"f{seed}", getattr(module, f"f{seed}")) for seed in seeds]
-    compiled = [function for function in functions if compile_function(function, SCHEMA).expression is not None]
+    reasons = {function: compile_function(function, SCHEMA).reason for function in functions}
+    assert not any(reason.startswith("the compiler failed") for reason in reasons.values())
+    compiled = [function for function, reason in reasons.items() if not reason]
     assert len(compiled) > 0.7 * len(functions)
     for function in compiled:
         assert_agree(function, examples)

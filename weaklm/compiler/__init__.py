@@ -1,11 +1,13 @@
 """Row functions as column functions: the source of a labeling or slicing function as one polars expression.
 
 Most functions that people write are small: a word in a text, a pattern, a count against a threshold, and/or/if. Such
-a function is run once, statement by statement (``frames``), with symbols in the place of the columns (``symbols``).
-What is the same for every row, Python computes as ever; what differs becomes an expression (``searches``, ``numbers``,
-``lists``, ``logic``, ``texts``, ``regexes``, ``collections``; by name in ``tables``). Both branches of an ``if`` are
-run, and what they return is put together again. The first thing that has no equal on columns ends it, with its line
-as the reason.
+a function is run once, statement by statement (``frames``, ``expressions``), with symbols in the place of the columns
+(``rows``, ``symbols``). What is the same for every row, Python computes as ever (``constants``); what differs becomes
+an expression (``searches``, ``numbers``, ``lists``, ``logic``, ``texts``, ``regexes``, ``collections``; found by name
+in ``tables``), which may be right on some rows only (``guards``). Both branches of an ``if`` are run, and what they
+return is put together again. The first thing that has no equal on columns ends it, with its line as the reason.
+
+A new method, function or operator is one entry in a table, with a function that takes symbols and returns one.
 """
 
 import operator
@@ -61,6 +63,8 @@ def compile_function(function: Any, schema: Mapping[str, pl.DataType]) -> Compil
         return Compiled(None, str(error))
     except RecursionError:
         return Compiled(None, "it is too long for one expression")
+    except Exception as error:  # a mistake of ours must not keep the function from running row by row
+        return Compiled(None, f"the compiler failed with {type(error).__name__}: {error}")
 
 
 def _vote(value: Any) -> Any:

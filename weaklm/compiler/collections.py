@@ -12,6 +12,7 @@ from typing import Any
 import polars as pl
 
 from weaklm.compiler.guards import guarded, unless_ascii
+from weaklm.compiler.kernels import n_bytes
 from weaklm.compiler.lists import each, has_any, length
 from weaklm.compiler.logic import both, choose, compare, either, negate, truth
 from weaklm.compiler.numbers import add, as_int, multiply, within
@@ -26,12 +27,10 @@ from weaklm.compiler.symbols import (
     Unsupported,
     described,
     equal,
-    kind_of,
     lift,
     made,
     strictly,
 )
-from weaklm.compiler.texts import n_bytes
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,10 +42,7 @@ class Items:
 
     def values(self) -> list[Any]:
         """Return the values, if all are there on every row."""
-        if any(
-            condition is not True or (isinstance(value, Symbol) and not value.certain)
-            for condition, value in self.items
-        ):
+        if any(condition is not True or doubtful(value) for condition, value in self.items):
             raise Unsupported("a list whose items are missing on some rows")
         return [value for _, value in self.items]
 
@@ -70,9 +66,9 @@ class Characters:
         if text.inner:
             expr = text.expr.str.count_matches(_class(spans))
         else:  # the first 128 by their bytes, the others in the few texts that have any
-            among = pl.any_horizontal([_FALSE, *(pl.element().is_between(*span) for span in spans if span[1] < 128)])
-            others = unless_ascii(text.expr).str.count_matches(_class([span for span in spans if span[1] > 127]))
-            expr = n_bytes(text, among) + others
+            ascii_spans = [span for span in spans if span[1] < 128]
+            expr = unless_ascii(text.expr).str.count_matches(_class([span for span in spans if span[1] > 127]))
+            expr = n_bytes(text.expr, *ascii_spans) + expr if ascii_spans else expr
         return guarded(made("int", expr.cast(pl.Int64), text, limit=TEXT_LIMIT), text, "in the alphabet")
 
     def any_of(self, values: Iterable[Any]) -> Symbol:
@@ -86,9 +82,6 @@ def doubtful(value: Any) -> list[Symbol]:
         return [symbol for pair in value.items for part in pair for symbol in doubtful(part)]
     symbol = value.text if isinstance(value, Characters) else value
     return [symbol] if isinstance(symbol, Symbol) and not symbol.certain else []
-
-
-_FALSE = pl.element() != pl.element()
 
 
 def _spans(chars: str) -> list[tuple[int, int]]:
@@ -226,13 +219,17 @@ def extreme(sign: str, method: str) -> Callable[..., Any]:
         if default is not None or isinstance(values[0], Characters):
             raise Unsupported(f"{method} with a default, or of characters")
         found, *others = values[0].values() if len(values) == 1 else values
-        if all(isinstance(value, int) or (kind_of(value) == "int" and value.certain) for value in (found, *others)):
+        if all(type(value) is int or _is_certain_int(value) for value in (found, *others)):
             return _extreme_int(method, [as_int(value) for value in (found, *others)])
         for other in others:
             found = choose(compare(sign, other, found), other, found)
         return found
 
     return extreme_of
+
+
+def _is_certain_int(value: Any) -> bool:
+    return isinstance(value, Symbol) and value.kind == "int" and value.certain
 
 
 def _extreme_int(method: str, values: list[Symbol]) -> Symbol:

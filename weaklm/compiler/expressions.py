@@ -17,7 +17,7 @@ from weaklm.compiler.symbols import Symbol, Unsupported, described, kind_of
 from weaklm.compiler.tables import FUNCTIONS, method_of, operated, translated
 from weaklm.compiler.texts import item_at, slice_of
 
-STEPS_LIMIT = 50_000  # syntax nodes run, loops over constants included
+STEPS_LIMIT = 20_000  # syntax nodes run, loops over constants included
 
 
 _MISSING = object()  # no local name

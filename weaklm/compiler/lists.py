@@ -6,13 +6,13 @@ functions share once, except under an expression for list items.
 
 from collections.abc import Callable, Iterable
 from dataclasses import replace
-from functools import lru_cache
 from typing import Any
 
 import polars as pl
 
 from weaklm.columns import n_words
-from weaklm.compiler.searches import NOT_ONE_SPACE, SPACE_CLASS, search_words, text_of_words
+from weaklm.compiler.kernels import N_DIFFERENT, SPACES, WORDS, computed
+from weaklm.compiler.searches import search_words, text_of_words
 from weaklm.compiler.symbols import (
     ITEM,
     TEXT_LIMIT,
@@ -42,29 +42,7 @@ def split_words(text: Symbol) -> Symbol:
     """Return ``text.split()``."""
     if text.inner:
         raise Unsupported("a list in a list")
-    expr = _words(text.expr.meta.serialize())
-    return made("list", expr, text, columns=text.columns, item=ITEM, origin=Split(text))
-
-
-# One object for one column: polars computes an object that several functions share once, but not its parts.
-@lru_cache(maxsize=64)
-def _words(text: bytes) -> pl.Expr:
-    kind = pl.List(pl.String)
-    return pl.Expr.deserialize(text).map_batches(_split_at_spaces, return_dtype=kind, is_elementwise=True)
-
-
-@lru_cache(maxsize=64)
-def _n_different_words(text: bytes) -> pl.Expr:
-    return _words(text).map_batches(_n_different, return_dtype=pl.UInt32, is_elementwise=True)
-
-
-def _split_at_spaces(texts: pl.Series) -> pl.Series:
-    words = texts.str.replace_all(NOT_ONE_SPACE, " ").str.strip_chars(" ").str.split(" ")
-    return words.list.eval(pl.element().filter(pl.element() != ""))
-
-
-def _n_different(lists: pl.Series) -> pl.Series:
-    return lists.list.n_unique()
+    return made("list", computed(text.expr, WORDS), text, columns=text.columns, item=ITEM, origin=Split(text))
 
 
 def length(value: Symbol) -> Symbol:
@@ -75,7 +53,7 @@ def length(value: Symbol) -> Symbol:
     elif value.kind == "list" and words is not None:
         part, expr = words, n_words(words.expr)
     elif value.kind == "set" and isinstance(value.origin, Split):
-        part, expr = value.origin.text, _n_different_words(value.origin.text.expr.meta.serialize())
+        part, expr = value.origin.text, computed(value.origin.text.expr, WORDS, N_DIFFERENT)
     elif value.kind == "list" and isinstance(value.origin, Matches):
         part, expr = value.origin.text, value.origin.text.expr.str.count_matches(value.origin.pattern)
     elif value.kind in ("list", "set") and value.item is not None:
@@ -93,7 +71,7 @@ def _unlowered(text: Symbol | None) -> Symbol | None:
 def is_filled(value: Symbol) -> Any:
     """Return the truth that a list or set is not empty."""
     if (text := _unlowered(text_of_words(value))) is not None:
-        return made("bool", text.expr.str.contains(f"[^{SPACE_CLASS}]"), text)
+        return made("bool", text.expr.str.contains(f"[^{SPACES}]"), text)
     if isinstance(value.origin, Matches):
         return made("bool", value.origin.text.expr.str.contains(value.origin.pattern), value.origin.text)
     if isinstance(value.origin, Search):

@@ -206,7 +206,7 @@ def is_in(item: Any, container: Any) -> Any:
         return _is_part(item, container)
     if isinstance(container, Symbol):
         return _is_item(item, container)
-    if not isinstance(container, list | tuple | set | frozenset | dict | range):
+    if type(container) not in (list, tuple, set, frozenset, dict, range):
         raise Unsupported(f"`in` {described(container)}")
     if kind_of(item) == "str":
         if not all(type(other) in (str, int, float, bool, type(None), tuple) for other in container):

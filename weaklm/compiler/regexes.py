@@ -54,7 +54,8 @@ def _portable(pattern: Any, string: Any, flags: Any, use: Use) -> tuple[str, boo
     try:
         expr = portable(pattern, flags, use=use)
     except Unportable as error:
-        raise Unsupported(f"the pattern {compiled.pattern!r:.60}: {error}") from error
+        shown = compiled.pattern if len(compiled.pattern) <= 40 else f"{compiled.pattern[:37]}..."
+        raise Unsupported(f"the pattern {shown!r}: {error}") from error
     ignores_case = compiled.flags & re.IGNORECASE or re.search(r"\(\?[a-z]*i", compiled.pattern)
     # Any other pattern names every character that it means.
     return expr, bool(ignores_case or re.search(r"\\[bBdDpPwW]", expr))

@@ -12,6 +12,7 @@ import polars as pl
 
 from weaklm.columns import WHITESPACE, contains_any
 from weaklm.compiler.guards import guarded
+from weaklm.compiler.kernels import NOT_ONE_SPACE
 from weaklm.compiler.symbols import (
     Lowered,
     Search,
@@ -127,10 +128,6 @@ def caseless(needle: str, is_open: bool = True) -> str:
     if needle.endswith("i") and is_open:
         letters[-1] = r"[iI\x{130}]"
     return "".join(letters)
-
-
-SPACE_CLASS = "".join(map(escaped, WHITESPACE))
-NOT_ONE_SPACE = rf"[{SPACE_CLASS}]{{2,}}|[{SPACE_CLASS}--\x20]"
 
 
 def text_of_words(items: Symbol) -> Symbol | None:

@@ -8,10 +8,11 @@ import polars as pl
 from weaklm.columns import WHITESPACE, strip
 from weaklm.compiler.constants import constant
 from weaklm.compiler.guards import ascii_only, guarded
+from weaklm.compiler.kernels import SPACES, n_bytes
 from weaklm.compiler.lists import split_words
 from weaklm.compiler.logic import choose
 from weaklm.compiler.numbers import add
-from weaklm.compiler.searches import SPACE_CLASS, caseless, lower, search
+from weaklm.compiler.searches import caseless, lower, search
 from weaklm.compiler.symbols import (
     ITEM,
     TEXT_LIMIT,
@@ -87,8 +88,8 @@ def _count(text: Symbol, part: Any) -> Symbol:
         return add(_length(text), 1)
     if isinstance(text.origin, Lowered) and part.isascii() and part == part.lower():
         return _counted(text.origin.text, text.origin.text.expr.str.count_matches(caseless(part)))
-    if len(part) == 1 and part.isascii():
-        return _counted(text, n_bytes(text, pl.element() == ord(part)))
+    if len(part) == 1 and part.isascii() and not text.inner:
+        return _counted(text, n_bytes(text.expr, (ord(part), ord(part))))
     return _counted(text, text.expr.str.count_matches(part, literal=True))
 
 
@@ -98,13 +99,6 @@ def _counted(text: Symbol, expr: pl.Expr) -> Symbol:
 
 def _length(text: Symbol) -> Symbol:
     return _counted(text, text.expr.str.len_chars())
-
-
-def n_bytes(text: Symbol, is_counted: pl.Expr) -> pl.Expr:
-    """Return how many bytes of a text meet an expression of ``pl.element()``: many times as fast as a pattern."""
-    if text.inner:
-        raise Unsupported("the characters of an item of a list")
-    return text.expr.cast(pl.Binary).cast(pl.List(pl.UInt8)).list.eval(is_counted).list.sum()
 
 
 def _find(text: Symbol, part: Any) -> Any:
@@ -157,7 +151,7 @@ def _cased(pattern: str, without: str) -> Callable[[Symbol], Symbol]:
 
 
 def _is_space(text: Symbol) -> Symbol:
-    return made("bool", text.expr.str.contains(rf"\A[{SPACE_CLASS}]+\z"), text)
+    return made("bool", text.expr.str.contains(rf"\A[{SPACES}]+\z"), text)
 
 
 def _is_ascii(text: Symbol) -> Symbol:
