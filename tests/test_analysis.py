@@ -7,12 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weaklm.analysis import tally
-from weaklm.analysis import LFAnalysis
+from weaklm.analysis import LFAnalysis, tally
+from weaklm.analysis.tally import Tally
 from weaklm.data import ABSTAIN
 from weaklm.errors import DataError
 from weaklm.functions import labeling_function
-from weaklm.analysis.tally import Tally
 
 L = np.array([[-1, 0, 0], [-1, -1, -1], [1, 0, -1], [-1, 0, -1], [0, 0, 0]], np.int8)
 

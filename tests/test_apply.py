@@ -143,8 +143,94 @@ def test_a_batch_function_that_fails_on_a_row_loses_that_row_alone() -> None:
 
 def test_a_batch_function_of_the_wrong_length_is_named() -> None:
     short = LabelingFunction("short", lambda _: np.zeros(1, dtype=int), batch=True)
-    with pytest.raises(FunctionError, match=r"short returned shape \(1,\) for a batch of 2 rows"):
+    with pytest.raises(FunctionError, match="short returned ndarray of length 1 for a batch of 2 rows"):
         LFApplier([short]).apply(frame("a", "b"))
+
+
+def test_a_batch_function_with_confidences_can_be_called_on_one_example() -> None:
+    both = LabelingFunction("both", lambda batch: (np.zeros(len(batch), dtype=int), np.ones(len(batch))), batch=True)
+    assert both(Example(response="a")) == (0, 1.0)
+
+
+def test_a_batch_slicing_function_must_return_booleans() -> None:
+    ones = SlicingFunction("ones", lambda batch: np.ones(len(batch), dtype=int), batch=True)
+    with pytest.raises(FunctionError, match="ones returned 1 for example 'row-0'; a batch slicing function returns"):
+        SFApplier([ones]).apply(frame("a"))
+
+
+def test_a_batch_function_that_always_fails_is_not_asked_for_every_row() -> None:
+    n_asked = []
+
+    def broken(batch: Any) -> Any:
+        n_asked.append(len(batch))
+        raise OSError("no model")
+
+    with pytest.raises(FunctionError, match=r"broken failed on examples .* \(5,000 of 5,000\): OSError: no model"):
+        LFApplier([LabelingFunction("broken", broken, batch=True)]).apply(frame(*["a"] * 5000))
+    assert len(n_asked) < 250
+
+
+def test_a_stop_iteration_is_a_failure_like_any_other() -> None:
+    longest = LabelingFunction("digits", lambda x: int(next(w for w in x.response.split() if w.isdigit())) % 2)
+    with pytest.warns(FunctionWarning, match=r"digits failed on example 'row-1' \(1 of 2\): StopIteration"):
+        assert LFApplier([longest], max_error_rate=0.5).apply(frame("a 3", "b")).tolist() == [[1], [-1]]
+
+
+def test_a_column_that_a_preprocessor_writes_on_some_rows_is_still_read() -> None:
+    @preprocessor
+    def blanks(x: Any) -> Any:
+        if x.source == "gpt":
+            x.response = ""
+        return x
+
+    empty = labeling_function(pre=[blanks])(lambda x: REJECT if not x.response else ABSTAIN)
+    assert LFApplier([empty]).apply(frame("a", "b", source=["gpt", "llama"])).tolist() == [[0], [-1]]
+
+
+def test_a_subclass_with_a_call_of_its_own_is_called() -> None:
+    class Negated(LabelingFunction):
+        def __call__(self, x: Any) -> int:
+            return {REJECT: ACCEPT, ACCEPT: REJECT}.get(super().__call__(x), ABSTAIN)
+
+    negated = Negated("negated", says_sorry._f)
+    L, meta = LFApplier([negated, says_sorry]).apply(frame("sorry", "no"), return_meta=True)
+    assert L.tolist() == [[1, 0], [-1, -1]]
+    assert meta.ran["negated"] == "rows: its class has a call of its own"
+
+
+def test_a_bound_method_is_a_function_too() -> None:
+    class Rules:
+        limit = 3
+
+        def longer(self, x: Any) -> int:
+            return REJECT if len(x.response) > self.limit else ABSTAIN
+
+    assert LFApplier([LabelingFunction("longer", Rules().longer)]).apply(frame("abcd", "a")).tolist() == [[0], [-1]]
+
+
+def test_exactly_the_greatest_rate_of_failures_is_tolerated() -> None:
+    divides = LabelingFunction("divides", lambda x: 1 // len(x.response))
+    with pytest.warns(FunctionWarning, match=r"\(29 of 100\)"):
+        LFApplier([divides], max_error_rate=0.29).apply(frame(*[""] * 29, *["a"] * 71))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"max_error_rate": "a"}, "max_error_rate is 'a'"),
+        ({"n_jobs": "2"}, "n_jobs is '2'"),
+        ({"row_seconds": -1}, "row_seconds is -1"),
+        ({"on_error": "ignore"}, "on_error is 'ignore'"),
+    ],
+)
+def test_a_bad_option_is_named(options: dict[str, Any], message: str) -> None:
+    with pytest.raises(FunctionError, match=f"^{message}"):
+        LFApplier([says_sorry], **options)
+
+
+def test_something_that_is_no_frame_is_named() -> None:
+    with pytest.raises(DataError, match="the frame is a list; a pandas DataFrame was expected"):
+        LFApplier([says_sorry]).apply(["a"])  # type: ignore[call-overload]
 
 
 def test_a_batch_function_cannot_write_to_its_columns() -> None:

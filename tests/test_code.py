@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from snorkel.preprocess import Preprocessor as SnorkelPreprocessor
 
-from weaklm.code import code_hash, needs, reads
+from weaklm.code import code_hash, known_reads, needs, reads
 from weaklm.functions import LabelingFunction, labeling_function, load, preprocessor, slicing_function
 
 CELL = '''
@@ -254,3 +254,52 @@ def test_a_comment_counts_for_nothing_where_a_method_of_an_imported_module_is_ca
         exec(compile(path.read_text(), str(path), "exec"), space)
         hashes.add(code_hash(LabelingFunction("f", space["f"])))
     assert len(hashes) == 1
+
+
+def test_a_helper_in_another_module_of_yours_counts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    rules = "import my_helpers\nfrom weaklm import labeling_function\n\n\n@labeling_function\n"
+    (tmp_path / "rules.py").write_text(f"{rules}def f(x):\n    return 0 if my_helpers.is_bad(x.response) else -1\n")
+    hashes = set()
+    for word in ("sorry", "cannot"):
+        (tmp_path / "my_helpers.py").write_text(f"def is_bad(text):\n    return '{word}' in text\n")
+        sys.modules.pop("my_helpers", None)
+        linecache.clearcache()
+        hashes.add(code_hash(load(tmp_path / "rules.py")[0]))
+    assert len(hashes) == 2
+
+
+def test_which_of_two_functions_stands_where_counts() -> None:
+    def strict(_: Any) -> bool:
+        return True
+
+    def lax(_: Any) -> bool:
+        return False
+
+    def voting(rules: dict[str, Any]) -> LabelingFunction:
+        return LabelingFunction("f", lambda x: 0 if rules[x.source](x) else -1)
+
+    assert code_hash(voting({"a": strict, "b": lax, "c": strict})) != code_hash(
+        voting({"a": strict, "b": lax, "c": lax})
+    )
+
+
+def test_a_list_that_holds_itself_has_a_hash() -> None:
+    rounds: list[Any] = []
+    rounds.append(rounds)
+    assert len(code_hash(LabelingFunction("f", lambda _: len(rounds)))) == 16
+
+
+def test_what_a_preprocessor_may_write_is_known_to_be_read() -> None:
+    @preprocessor
+    def shouts(x: Any) -> Any:
+        x.response += "!"
+        return x
+
+    assert known_reads(labeling_function(pre=[shouts])(lambda x: len(x.response))) is None  # a lambda has no source
+
+    @labeling_function(pre=[shouts])
+    def loud(x: Any) -> int:
+        return 0 if x.response.endswith("!!") else -1
+
+    assert known_reads(loud) == {"response"}

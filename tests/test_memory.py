@@ -10,8 +10,8 @@ import pytest
 
 from weaklm.apply import LFApplier, SFApplier
 from weaklm.data import ABSTAIN, ACCEPT, REJECT
-from weaklm.errors import FunctionWarning
-from weaklm.functions import LabelingFunction, labeling_function, preprocessor, slicing_function
+from weaklm.errors import FunctionError, FunctionWarning
+from weaklm.functions import LabelingFunction, SlicingFunction, labeling_function, preprocessor, slicing_function
 
 asked: list[str] = []
 note = asked.append  # a bound method: what the list holds is no part of the functions that call it
@@ -241,3 +241,39 @@ def test_a_compiled_function_remembers_the_same_votes(tmp_path: Path) -> None:
 
     data = frame("SORRY", "no", "İ sorry")
     assert [votes(says_sorry, data, tmp_path) for _ in range(2)] == [[0, -1, 0]] * 2
+
+
+def test_a_slice_and_a_vote_of_one_name_are_kept_apart(tmp_path: Path) -> None:
+    def short(x: Any) -> Any:
+        return -1 if len(x.response) > 3 else 0
+
+    data = frame("a", "abcd")
+    LFApplier([LabelingFunction("short", short)], cache=tmp_path).apply(data)
+    assert SFApplier([SlicingFunction("short", short)], cache=tmp_path).apply(data).tolist() == [[False], [False]]
+
+
+def test_a_function_that_fills_a_table_as_it_runs_is_filed_under_what_it_was(tmp_path: Path) -> None:
+    def remembering(table: dict[str, int]) -> LabelingFunction:
+        return LabelingFunction("f", lambda x: table.setdefault(x.response, len(x.response) % 2))
+
+    data = frame("a", "bb")
+    assert votes(remembering({}), data, tmp_path) == [1, 0]
+    L, meta = LFApplier([remembering({})], cache=tmp_path).apply(data, return_meta=True)  # as in a new process
+    assert L.ravel().tolist() == [1, 0]
+    assert meta.ran == {"f": "remembered"}
+
+
+def test_what_was_computed_before_a_failure_is_kept(tmp_path: Path) -> None:
+    broken = LabelingFunction("broken", lambda x: 1 // 0, compile=False)
+    with pytest.raises(FunctionError, match="broken failed"):
+        LFApplier([function("f", SORRY), broken], cache=tmp_path).apply(frame("sorry", "no"))
+    assert votes(function("f", SORRY), frame("sorry", "no"), tmp_path) == [0, -1]
+    assert asked == ["sorry", "no"]
+
+
+def test_a_damaged_file_is_computed_again(tmp_path: Path) -> None:
+    votes(function("f", SORRY), frame("sorry"), tmp_path)
+    (file,) = tmp_path.rglob("*.parquet")
+    file.write_bytes(b"PAR1 and then nothing")
+    assert votes(function("f", SORRY), frame("sorry"), tmp_path) == [0]
+    assert len(asked) == 2

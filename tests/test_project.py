@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,9 +14,9 @@ import pytest
 
 import weaklm as wl
 from tests.tiny_models import save_model
-from weaklm import ABSTAIN, ACCEPT, REJECT, labeling_function, slicing_function
+from weaklm import ABSTAIN, ACCEPT, REJECT, LabelingFunction, labeling_function, slicing_function
 from weaklm.demo import load
-from weaklm.errors import FunctionError, GateError, ModelError, ProjectError, TemplateMismatchError
+from weaklm.errors import FunctionError, FunctionWarning, GateError, ModelError, ProjectError, TemplateMismatchError
 from weaklm.project import Project
 
 TRAIN = {"max_steps": 2, "batch_size": 4, "micro_batch_size": 4, "max_length": 400, "r": 4, "save_every": 1}
@@ -368,3 +369,37 @@ def test_functions_come_from_the_libraries_and_the_projects_folder(tmp_path: Pat
     names = [function.name for function in project.functions]
     assert "my_own" in names
     assert len(names) > 12
+
+
+def test_a_failure_that_was_tolerated_is_tolerated_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("SERVER", "down")
+    first = load().responses["id"].iloc[0]
+
+    def shaky(x: Any) -> int:
+        if os.environ["SERVER"] == "down" and x.id == first:
+            raise OSError("no connection")
+        return ACCEPT if len(x.response) > 40 else ABSTAIN
+
+    project = Project.create(tmp_path / "p")
+    project.add_responses(responses())
+    project.functions = [LabelingFunction("shaky", shaky, compile=False)]
+    for _ in range(2):  # the second asks about that row alone
+        with pytest.warns(FunctionWarning, match="shaky failed on example"):
+            assert project.apply().failed == {"shaky": 1}
+    assert project.lf_summary()["Errors"].tolist() == [1]
+    monkeypatch.setenv("SERVER", "up")
+    assert project.apply().computed == {"shaky": 1}
+    assert project.apply().computed == {}
+
+
+def test_a_fit_is_made_anew_when_votes_have_changed(tmp_path: Path) -> None:
+    turn = [0]
+    clock = LabelingFunction("clock", lambda x: (len(x.response) + turn[0]) % 2, cache=False, compile=False)
+    project = Project.create(tmp_path / "p")
+    project.add_responses(responses())
+    project.functions = [long_enough, clock]
+    fitted = set()
+    for turn[0] in (0, 1):
+        project.apply()
+        fitted.add(project.fit(human_labels=False).id)
+    assert len(fitted) == 2

@@ -6,6 +6,7 @@ whatever its index. Nothing is swallowed: a function that fails on a row abstain
 the run when it fails too often.
 """
 
+import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -88,9 +89,11 @@ class _Applier:
         self.functions = _checked(functions, slices=self._slices)
         if on_error not in ("abstain", "raise"):
             raise FunctionError(f"on_error is {on_error!r}; expected 'abstain' or 'raise'")
-        if not 0 <= max_error_rate <= 1:
+        if not isinstance(max_error_rate, int | float) or not 0 <= max_error_rate <= 1:
             raise FunctionError(f"max_error_rate is {max_error_rate!r}; a share of the rows from 0 to 1 was expected")
-        if n_jobs is not None and n_jobs < 1:
+        if row_seconds is not None and not (isinstance(row_seconds, int | float) and row_seconds > 0):
+            raise FunctionError(f"row_seconds is {row_seconds!r}; None (no limit) or a number over 0 was expected")
+        if n_jobs is not None and not (isinstance(n_jobs, int) and n_jobs >= 1):
             raise FunctionError(f"n_jobs is {n_jobs!r}; None (in this process) or at least 1 worker was expected")
         self.n_jobs, self.on_error, self.max_error_rate = n_jobs, on_error, max_error_rate
         self.row_seconds, self.worker_memory, self.progress = row_seconds, worker_memory, progress
@@ -136,34 +139,33 @@ class _Applier:
         return apply_frame(self, frame, self.client)
 
     def _apply_here(self, frame: pd.DataFrame) -> tuple[NDArray[np.int8], ApplyMeta]:
-        run = _Run(self.functions, frame, n_most=int(self.max_error_rate * len(frame)))
-        keys = RowKeys(frame)
-        if self._memory is not None:
-            self._recall(run, keys)
-        for rows, positions in run.unknown():
-            self._compute(run, rows, positions)
-            if self._memory is not None:
-                self._keep(run, keys, rows, positions)
+        run = _Run(self.functions, frame, n_most=math.floor(self.max_error_rate * len(frame) + 1e-9))
+        if self._memory is None:
+            for rows, positions in run.unknown():
+                self._compute(run, rows, positions)
+        else:
+            self._remember(run, self._memory)
         return run.values, run.meta()
 
-    def _recall(self, run: "_Run", keys: RowKeys) -> None:
-        assert self._memory is not None
-        for position, function in enumerate(self.functions):
-            if getattr(function, "cache", True):
-                values, confidence = self._memory.recall(function, keys.of(function))
-                run.values[:, position] = values
-                run.ran[position] = "remembered"
-                run.note_confidence(slice(None), [position], None if confidence is None else confidence[:, None])
-
-    def _keep(self, run: "_Run", keys: RowKeys, rows: NDArray[np.intp], positions: Sequence[int]) -> None:
-        """Remember the new votes; a row on which a function failed is asked again next time."""
-        assert self._memory is not None
-        for position in positions:
-            function = self.functions[position]
-            if getattr(function, "cache", True):
-                sound = rows[~np.isin(rows, run.failed_rows(position))]
-                confidence = None if run.confidence is None else run.confidence[sound, position]
-                self._memory.keep(function, keys.of(function)[sound], run.values[sound, position], confidence)
+    def _remember(self, run: "_Run", memory: VoteMemory) -> None:
+        """Take the votes that are known, compute the others, and keep them, those of a run that fails too."""
+        keys = RowKeys(run.frame)
+        kept = {p: memory.version(f) for p, f in enumerate(self.functions) if getattr(f, "cache", True)}
+        for position, version in kept.items():
+            values, confidence = memory.recall(version, keys.of(self.functions[position]))
+            run.values[:, position] = values
+            run.ran[position] = "remembered"
+            run.note_confidence(slice(None), [position], None if confidence is None else confidence[:, None])
+        for rows, positions in run.unknown():
+            try:
+                self._compute(run, rows, positions)
+            finally:
+                for position in kept.keys() & positions:
+                    sound = rows[run.values[rows, position] != UNDECIDED]
+                    sound = sound[~np.isin(sound, run.failed_rows(position))]  # asked again next time
+                    confidence = None if run.confidence is None else run.confidence[sound, position]
+                    contents = keys.of(self.functions[position])[sound]
+                    memory.keep(kept[position], contents, run.values[sound, position], confidence)
 
     def _compute(self, run: "_Run", rows: NDArray[np.intp], positions: Sequence[int]) -> None:
         """Ask functions about rows: on columns where that is possible, then row by row what is left."""

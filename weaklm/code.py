@@ -21,6 +21,10 @@ import cloudpickle
 from weaklm.snorkel_core import BasePreprocessor
 from weaklm.snorkel_core import LabelingFunction as SnorkelLabelingFunction
 
+# What was described already, by its id: its number, and itself, so that nothing else gets that id meanwhile.
+Seen = dict[int, tuple[int, Any]]
+
+_OWN = ("name", "_pre", "_cache")  # described elsewhere, or no part of what it does
 _FUTURE = __future__.annotations.compiler_flag
 _LIBRARIES = tuple(sysconfig.get_path(kind) for kind in ("stdlib", "platstdlib", "purelib", "platlib"))
 
@@ -29,9 +33,10 @@ def code_hash(function: Any) -> str:
     """Return 16 hexadecimal digits that change when the function could vote differently.
 
     They cover its source (without comments, docstring and layout), default and closure values, resources,
-    preprocessors, and the functions and values of its module that it refers to. Its name does not count.
+    preprocessors, and the functions, classes and values that it names: those of its module, and of your other modules
+    that it has imported at the top. Its name, imports in its body, and files that it reads do not count.
     """
-    return hashlib.sha256(repr(_describe(function, set())).encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    return hashlib.sha256(repr(_describe(function, {})).encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def reads(function: Any) -> set[str]:
@@ -63,7 +68,12 @@ def known_reads(function: Any) -> set[str] | None:
     ({'response'}, None)
     """
     uses = _uses(function, 0, set())
-    return None if uses.escapes else uses.read
+    return None if uses.escapes else uses.read | uses.written  # what is written may not be written on every row
+
+
+def is_plain(function: Any) -> bool:
+    """Tell whether calling a labeling or slicing function comes down to calling the Python function that it wraps."""
+    return type(function).__call__.__module__ in ("weaklm.functions", "snorkel.labeling.lf.core")
 
 
 def needs(function: Any) -> set[str]:
@@ -85,7 +95,7 @@ def needs(function: Any) -> set[str]:
 # The hash
 
 
-def _describe(value: Any, seen: set[int]) -> Any:
+def _describe(value: Any, seen: Seen) -> Any:
     """Return nested tuples of strings that together identify a value: code for functions, content for data."""
     if value is None or isinstance(value, str | bytes | int | float | complex):
         return type(value).__name__, repr(value)
@@ -93,23 +103,39 @@ def _describe(value: Any, seen: set[int]) -> Any:
         return value.__name__, str(getattr(value, "__version__", ""))
     if isinstance(value, re.Pattern):
         return "regex", repr(value.pattern), str(value.flags)
-    if isinstance(value, set | frozenset):
-        return "set", *sorted(repr(_describe(item, seen)) for item in value)
-    if isinstance(value, Mapping):
-        return "mapping", *(_describe(item, seen) for item in value.items())
-    if isinstance(value, list | tuple):
-        return "sequence", *(_describe(item, seen) for item in value)
+    if isinstance(value, set | frozenset | Mapping | list | tuple):
+        return _describe_container(value, seen)
     return _describe_code(value, seen)
 
 
-def _describe_code(value: Any, seen: set[int]) -> Any:
+def _describe_container(value: Any, seen: Seen) -> Any:
+    """Identify a container by its items, and by its class where that is the user's."""
+    if id(value) in seen and not isinstance(value, tuple):
+        return "seen", str(seen[id(value)][0])
+    seen[id(value)] = len(seen), value
+    own = () if _is_library(type(value)) else (_describe_code(type(value), seen),)
+    if isinstance(value, set | frozenset):
+        return (
+            "set",
+            *own,
+            *sorted(repr(_describe(item, seen if isinstance(item, str) else dict(seen))) for item in value),
+        )
+    if isinstance(value, Mapping):
+        factory = _describe(getattr(value, "default_factory", None), seen)
+        return "mapping", *own, factory, *(_describe(item, seen) for item in value.items())
+    return "sequence", *own, *(_describe(item, seen) for item in value)
+
+
+def _describe_code(value: Any, seen: Seen) -> Any:
     """Identify functions and what wraps them, classes, and objects of any class, each in full once."""
     if id(value) in seen:
-        return ("seen",)
-    seen.add(id(value))
+        return "seen", str(seen[id(value)][0])
+    seen[id(value)] = len(seen), value
     if isinstance(value, SnorkelLabelingFunction | BasePreprocessor):
-        f = getattr(value, "_f", None) or type(value)
-        return tuple(_describe(part, seen) for part in (f, dict(getattr(value, "_resources", {})), list(value._pre)))
+        f = getattr(value, "_f", None) or [type(value), {k: v for k, v in vars(value).items() if k not in _OWN}]
+        said = [f, dict(getattr(value, "_resources", {})), list(value._pre), getattr(value, "batch", False)]
+        call = type(value).__call__  # a subclass may say something else
+        return tuple(_describe(part, seen) for part in (*said, *(() if is_plain(value) else (call,))))
     if isinstance(value, FunctionType):
         return _describe_function(value, seen)
     if isinstance(value, functools.partial):
@@ -128,16 +154,30 @@ def _describe_code(value: Any, seen: set[int]) -> Any:
         return f"{getattr(value, '__module__', '')}.{value.__qualname__}"
     if hasattr(value, "__dict__") and not _is_library(kind):
         return name, _describe(kind, seen), _describe(vars(value), seen)
-    return name, _digest(value)
+    return name, *(() if _is_library(kind) else (_describe(kind, seen),)), _digest(value)
 
 
-def _describe_function(f: FunctionType, seen: set[int]) -> Any:
+def _describe_function(f: FunctionType, seen: Seen) -> Any:
     if _is_library(f):  # its own code says its version; what it refers to (caches, say) changes as it runs
-        return f.__module__, f.__qualname__, _bytecode(f.__code__)
-    globals_used = [f.__globals__[n] for n in sorted(_global_names(f.__code__)) if n in f.__globals__]
-    cells = [cell.cell_contents for cell in f.__closure__ or ()]
+        inner = [part for part in map(_content, f.__closure__ or ()) if isinstance(part, FunctionType)]
+        inner += [f.__wrapped__] if hasattr(f, "__wrapped__") else []
+        own = [_describe(part, seen) for part in inner if not _is_library(part)]
+        return f.__module__, f.__qualname__, _bytecode(f.__code__), *own
+    names = sorted(_global_names(f.__code__))
+    globals_used = [f.__globals__[n] for n in names if n in f.__globals__]
+    modules = [value for value in globals_used if isinstance(value, ModuleType) and not _is_from_library(value)]
+    globals_used += [vars(module)[n] for module in modules for n in names if n in vars(module)]
+    cells = [_content(cell) for cell in f.__closure__ or ()]
     values = [f.__defaults__ or (), f.__kwdefaults__ or {}, cells, globals_used]
     return _source(f), *(_describe(part, seen) for part in values)
+
+
+def _content(cell: Any) -> Any:
+    """Return what a closure cell holds; None where the enclosing function has not filled it yet."""
+    try:
+        return cell.cell_contents
+    except ValueError:
+        return None
 
 
 def _source(f: FunctionType) -> str:
@@ -217,6 +257,10 @@ def _is_library(value: Any) -> bool:
     return value.__module__ != "__main__" and file.startswith(_LIBRARIES)
 
 
+def _is_from_library(module: ModuleType) -> bool:
+    return (getattr(module, "__file__", None) or _LIBRARIES[0]).startswith(_LIBRARIES)
+
+
 def _digest(value: Any) -> str:
     try:
         return hashlib.sha256(cloudpickle.dumps(value)).hexdigest()
@@ -244,11 +288,11 @@ class _Uses:
         self.escapes |= later.escapes
 
 
-def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
+def _uses(function: Any, position: int, seen: set[tuple[int, int]], gives_back: bool = False) -> _Uses:
     """Return what a function, and before it its preprocessors, do with the argument at a position."""
     uses = _Uses()
     for earlier in getattr(function, "_pre", ()):
-        uses.then(_uses(earlier, 0, seen))
+        uses.then(_uses(earlier, 0, seen, gives_back=True))
     if isinstance(fields := getattr(function, "field_names", None), Mapping):  # Snorkel's preprocessors by class
         uses.then(_Uses(read=set(fields.values())))
         return uses
@@ -256,14 +300,18 @@ def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
         uses.then(_Uses(read=set(columns)))
         return uses
     f = getattr(function, "_f", function)
-    if id(f) in seen:  # it calls itself: what it reads is being collected
+    if isinstance(f, MethodType):
+        f, position = f.__func__, position + 1
+    if (id(f), position) in seen:  # it calls itself: what it reads is being collected
         return uses
-    tree = syntax(f) if callable(f) else None
+    tree = syntax(f) if isinstance(f, FunctionType) else None
+    if tree is not None and not compiles_to(tree, f):  # edited since, or the source of what it wraps
+        tree = None
     arguments = [] if tree is None else [*tree.args.posonlyargs, *tree.args.args]
     if tree is None or position >= len(arguments):
         uses.escapes = True
         return uses
-    reader = _Reader(f, arguments[position].arg, seen | {id(f)}, isinstance(function, BasePreprocessor))
+    reader = _Reader(f, arguments[position].arg, seen | {(id(f), position)}, gives_back)
     for statement in tree.body:
         reader.visit(statement)
     if not reader.certain:
@@ -275,7 +323,7 @@ def _uses(function: Any, position: int, seen: set[int]) -> _Uses:
 class _Reader(ast.NodeVisitor):
     """Collects what the body of a function does with the columns of its argument ``x``."""
 
-    def __init__(self, f: Callable[..., Any], x: str, seen: set[int], gives_back: bool) -> None:
+    def __init__(self, f: Callable[..., Any], x: str, seen: set[tuple[int, int]], gives_back: bool) -> None:
         self.uses, self._f, self._x, self._seen, self._gives_back = _Uses(), f, x, seen, gives_back
         self.certain = True  # False where errors are handled, or the argument's name gets a second meaning
 
@@ -311,6 +359,8 @@ class _Reader(ast.NodeVisitor):
                 self.uses.optional.add(column)
             arguments = arguments[1:]
         for position, argument in enumerate(node.args):
+            if any(isinstance(earlier, ast.Starred) for earlier in node.args[:position]):
+                break
             if self._is_x(argument) and argument in arguments:
                 self.uses.then(_uses(self._resolve(node.func), position, self._seen))
                 arguments.remove(argument)
@@ -336,9 +386,15 @@ class _Reader(ast.NodeVisitor):
     def _resolve(self, called: ast.expr) -> Any:
         """Return the function that an expression such as ``helper`` or ``module.helper`` names, if it can be found."""
         code, cells = self._f.__code__, self._f.__closure__ or ()
+        local = _local_names(code)
         names = self._f.__globals__ | dict(zip(code.co_freevars, (c.cell_contents for c in cells), strict=True))
-        if isinstance(called, ast.Name):
+        if isinstance(called, ast.Name) and called.id not in local:
             return names.get(called.id)
-        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name):
+        if isinstance(called, ast.Attribute) and isinstance(called.value, ast.Name) and called.value.id not in local:
             return getattr(names.get(called.value.id), called.attr, None)
         return None
+
+
+def _local_names(code: CodeType) -> set[str]:
+    nested = (constant for constant in code.co_consts if isinstance(constant, CodeType))
+    return {*code.co_varnames, *code.co_cellvars}.union(*map(_local_names, nested))

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from weaklm.code import known_reads
+from weaklm.code import is_plain, known_reads
 from weaklm.compiler import compile_function
 from weaklm.data import HUMAN_LABEL
 from weaklm.voting import Votes
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
 Columns = Mapping[str, Sequence[Any]]
 
 UNDECIDED = -2
+_ROW = "\0row"  # no column of a frame is named so
 _CHUNK = 16_384  # rows; the texts of a chunk are copied for polars, so that this bounds the memory
 _HEAD = 1000  # rows, spread over the frame, from which that sample is taken
 _SAMPLE = 100  # rows on which an expression is compared with its function,
@@ -67,6 +68,8 @@ def evaluate(expressions: Sequence["pl.Expr"], frame: pd.DataFrame) -> Iterator[
 def _planned(function: Any, schema: Mapping[str, "pl.DataType"]) -> Route:
     if getattr(function, "batch", False):
         return Route("batch")
+    if not is_plain(function):
+        return Route("rows: its class has a call of its own")
     if (declared := getattr(function, "expression", None)) is not None:
         expression = declared()
         lacking = set(expression.meta.root_names()).difference(schema)
@@ -162,8 +165,8 @@ def _evaluate(expressions: Sequence["pl.Expr"], frame: pd.DataFrame) -> NDArray[
         series[column], unfit[column] = _series(frame[column])
     named = [expression.cast(pl.Int8).fill_null(UNDECIDED).alias(str(i)) for i, expression in enumerate(expressions)]
     # A constant function gives one value for all rows; the row number makes it as long as the others.
-    table = pl.DataFrame(series | {"row number": np.arange(len(frame))})
-    votes = table.lazy().select(pl.col("row number"), *named).collect().drop("row number").to_numpy().astype(np.int8)
+    table = pl.DataFrame(series | {_ROW: np.arange(len(frame))})
+    votes = table.lazy().select(pl.col(_ROW), *named).collect().drop(_ROW).to_numpy().astype(np.int8)
     for number, expression in enumerate(expressions):
         for column in expression.meta.root_names():
             votes[unfit[column], number] = UNDECIDED

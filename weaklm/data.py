@@ -253,6 +253,8 @@ def content_hash(*parts: str) -> str:
 
 def _named(data: pd.DataFrame, name: str) -> pd.DataFrame:
     """Return a copy whose column names are strings, each there once."""
+    if not isinstance(data, pd.DataFrame):
+        raise DataError(f"{name} is a {type(data).__name__}; a pandas DataFrame was expected. wl.read(...) reads files")
     data = data.set_axis(data.columns.map(str), axis=1)
     if (twice := data.columns.duplicated()).any():
         raise DataError(f"{name} has two columns named {data.columns[twice][0]!r}; names must be unique")

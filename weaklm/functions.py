@@ -17,6 +17,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, Any, overload
 
 import cloudpickle
+import numpy as np
 
 from weaklm.code import code_hash, reads
 from weaklm.data import Batch, Example, content_hash, copied
@@ -49,7 +50,7 @@ class _Wrapped:
     _f: Callable[..., Any]
 
     def _look_like(self, f: Callable[..., Any]) -> None:
-        functools.update_wrapper(self, f)  # type: ignore[arg-type]
+        functools.update_wrapper(self, f, updated=())  # type: ignore[arg-type]
 
     def __reduce__(self) -> str | tuple[Any, ...]:
         module = sys.modules.get(self._f.__module__)
@@ -66,6 +67,7 @@ class _Wrapped:
 class _Function(_Wrapped):
     """What labeling and slicing functions share."""
 
+    name: str
     # Functions of one group look at one thing, the verdicts of one judge, say: models count them as one voice.
     redundancy_group: str | None = None
 
@@ -89,7 +91,7 @@ class _Function(_Wrapped):
         """Return what the function says of one example, a batch function too."""
         if not self.batch:
             return super().__call__(x)  # type: ignore[misc]
-        (value,) = super().__call__(Batch.of_one(x))  # type: ignore[misc]
+        (value,) = unpacked(self.name, super().__call__(Batch.of_one(x)), 1)  # type: ignore[misc]
         return value
 
 
@@ -150,6 +152,30 @@ class Preprocessor(_Wrapped, LambdaPreprocessor):
 
 
 Function = LabelingFunction | SlicingFunction
+
+
+def unpacked(name: str, said: Any, n_rows: int) -> list[Any]:
+    """Return what a batch function said as one value a row: a vote, or a vote and its confidence."""
+    if isinstance(said, tuple) and len(said) == 2 and all(_length(part) is not None for part in said):
+        votes, confidence = (_values(name, part, n_rows) for part in said)
+        return list(zip(votes, confidence, strict=True))
+    return _values(name, said, n_rows)
+
+
+def _values(name: str, said: Any, n_rows: int) -> list[Any]:
+    if _length(said) != n_rows:
+        raise FunctionError(
+            f"{name} returned {type(said).__name__} of length {_length(said)} for a batch of {n_rows} rows; an array "
+            "with one vote a row was expected, or a pair of arrays: votes and confidences"
+        )
+    return list(said.tolist() if isinstance(said, np.ndarray) and said.dtype.kind in "biuf" else said)
+
+
+def _length(said: Any) -> int | None:
+    """Return the length of a flat sequence; None of anything else."""
+    if isinstance(said, str) or not hasattr(said, "__len__") or getattr(said, "ndim", 1) != 1:
+        return None
+    return len(said)
 
 
 @overload

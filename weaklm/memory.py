@@ -14,11 +14,14 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+import pyarrow
 from numpy.typing import NDArray
 
 from weaklm.atomic import atomic_file
 from weaklm.code import code_hash, known_reads
 from weaklm.data import HUMAN_LABEL, content_hash
+from weaklm.errors import DataError
+from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
 
 _COLUMNS = ("low", "high", "value", "confidence")
 _MOST_FILES = 8  # of one version of a function; then they are merged into one
@@ -35,16 +38,28 @@ class VoteMemory:
 
     def __init__(self, folder: str | Path) -> None:
         self.folder = Path(folder)
+        if self.folder.is_file():
+            raise DataError(f"cache={str(folder)!r} is a file; a folder was expected")
 
-    def recall(self, function: Any, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int8], NDArray[np.float32] | None]:
-        """Return what the function said of rows, -2 where that is not known, and its confidences if there are any.
+    @staticmethod
+    def version(function: Any) -> str:
+        """Return the name under which votes of a function as it is now are kept; take it before the function runs.
+
+        A function may change what it refers to as it runs: fill a table of its module, load a model.
+        """
+        kind = "slice" if isinstance(function, SnorkelSlicingFunction) else "vote"
+        name = re.sub(r"[^\w.-]", "_", function.name)[:80]
+        return f"{name}-{kind}-{code_hash(function)}"
+
+    def recall(self, version: str, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int8], NDArray[np.float32] | None]:
+        """Return what a version of a function said of rows, -2 where that is not known, and its confidences if any.
 
         Parameters
         ----------
         keys
             The contents of the rows, of shape (n_rows, 2), by :class:`RowKeys`.
         """
-        kept = self._read(function)
+        kept = self._read(version)
         if len(kept) == len(keys) and (kept["low"].to_numpy() == keys[:, 0]).all():  # the same rows again
             place = np.arange(len(keys))
         else:
@@ -61,21 +76,21 @@ class VoteMemory:
 
     def keep(
         self,
-        function: Any,
+        version: str,
         keys: NDArray[np.uint64],
         values: NDArray[np.int8],
         confidence: NDArray[np.float32] | None = None,
     ) -> None:
-        """Keep what the function said of rows."""
+        """Keep what a version of a function said of rows."""
         known = np.full(len(keys), np.nan, dtype=np.float32) if confidence is None else confidence
         new = pd.DataFrame(
             dict(zip(_COLUMNS, (keys[:, 0], keys[:, 1], values, known), strict=True)), columns=list(_COLUMNS)
         ).drop_duplicates("low")
-        files = self._files(function)
+        files = self._files(version)
         if len(files) >= _MOST_FILES:
-            new = pd.concat([self._read(function), new]).drop_duplicates("low", keep="last")
+            new = pd.concat([self._read(version), new]).drop_duplicates("low", keep="last")
         digest = hashlib.sha256(new["low"].to_numpy().tobytes()).hexdigest()[:16]
-        target = self._place(function) / f"{digest}.parquet"
+        target = self._place(version) / f"{digest}.parquet"
         with atomic_file(target) as path:
             new.to_parquet(path, index=False)
         if len(files) >= _MOST_FILES:
@@ -83,25 +98,26 @@ class VoteMemory:
                 if file != target:
                     file.unlink(missing_ok=True)
 
-    def _read(self, function: Any) -> pd.DataFrame:
+    def _read(self, version: str) -> pd.DataFrame:
         frames = []
-        for file in self._files(function):
+        for file in self._files(version):
             try:
                 frames.append(pd.read_parquet(file))
             except FileNotFoundError:  # another process has just merged it into one that holds as much
                 continue
+            except (pyarrow.ArrowException, OSError):  # damaged: what it held is computed again
+                file.unlink(missing_ok=True)
         if not frames:
             return pd.DataFrame({"low": [], "high": [], "value": [], "confidence": []}).astype(
                 {"low": "uint64", "high": "uint64", "value": "int8", "confidence": "float32"}
             )
         return frames[0] if len(frames) == 1 else pd.concat(frames).drop_duplicates("low", ignore_index=True)
 
-    def _files(self, function: Any) -> list[Path]:
-        return sorted(self._place(function).glob("*.parquet"))
+    def _files(self, version: str) -> list[Path]:
+        return sorted(self._place(version).glob("*.parquet"))
 
-    def _place(self, function: Any) -> Path:
-        name = re.sub(r"[^\w.-]", "_", function.name)[:80]
-        return self.folder / f"{name}-{code_hash(function)}"
+    def _place(self, version: str) -> Path:
+        return self.folder / version
 
 
 class RowKeys:

@@ -5,6 +5,7 @@ functions, labels, settings), so that a second call with nothing changed returns
 something new beside the old.
 """
 
+import hashlib
 import json
 import logging
 import shutil
@@ -268,8 +269,9 @@ class Project:
         L = self.votes(train)
         Y = labels_of(train) if human_labels else None
         options = {table: self.settings[table] for table in ("label_model", "quality_model")}
-        versions = [version(function) for function in self.functions]
-        run_id = run_key("fit", versions, train["id"].tolist(), Y.tolist() if Y is not None else None, options)
+        versions = [self._votes.version(function) for function in self.functions]
+        votes = hashlib.sha256(L.tobytes()).hexdigest()  # they may change without the functions: a retry, a clock
+        run_id = run_key("fit", versions, votes, train["id"].tolist(), Y.tolist() if Y is not None else None, options)
 
         def make() -> dict[str, Any]:
             fitted, scores = self._fit(run_id, train, L, Y, options)

@@ -188,6 +188,8 @@ def _check_version(connection: sa.Connection, folder: Path) -> None:
     version = connection.execute(query).scalar_one_or_none()
     if version is None:
         connection.execute(_meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
+    elif version == "1":  # it lacked a table, which is there now
+        connection.execute(_meta.update().where(_meta.c.key == "schema_version").values(value=str(SCHEMA_VERSION)))
     elif version != str(SCHEMA_VERSION):
         raise ProjectError(
             f"{folder / 'project.db'} has schema version {version}, this weaklm writes {SCHEMA_VERSION}; "

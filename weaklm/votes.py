@@ -49,9 +49,17 @@ class Votes:
 
     def __init__(self, store: Store, **options: Any) -> None:
         self._store, self._options = store, options
+        # The versions of the functions that were applied, by id: a function may change what it refers to as it runs.
+        self._versions: dict[int, tuple[Function, str]] = {}
+
+    def version(self, function: Function) -> str:
+        """Return the name under which the votes of a function are filed: as it was when it was applied, or is now."""
+        known, name = self._versions.get(id(function), (None, ""))
+        return name if known is function else version(function)
 
     def apply(self, functions: Sequence[Function], data: pd.DataFrame, *, progress: bool = False) -> Applied:
         """Compute and store the votes of the functions on the rows that are not there yet, or failed last time."""
+        self._versions |= {id(function): (function, version(function)) for function in functions}
         missing: dict[bytes, tuple[NDArray[np.bool_], list[Function]]] = {}
         for function in functions:
             todo = ~data["id"].isin(self._settled(function)).to_numpy()
@@ -59,7 +67,9 @@ class Votes:
                 missing.setdefault(todo.tobytes(), (todo, []))[1].append(function)
         applied = Applied(len(data), [function.name for function in functions])
         for todo, lacking in missing.values():
-            L, meta = LFApplier(lacking, progress=progress, **self._options).apply(data[todo], return_meta=True)
+            rate = self._options.get("max_error_rate", 0.01) * len(data) / todo.sum()  # of all rows, not of these few
+            options = self._options | {"max_error_rate": min(1.0, rate)}
+            L, meta = LFApplier(lacking, progress=progress, **options).apply(data[todo], return_meta=True)
             self._keep(lacking, data.loc[todo, "id"], L, meta)
             applied.computed.update(dict.fromkeys(meta.ran, int(todo.sum())))
             applied.failed.update(meta.n_failed)
@@ -71,11 +81,9 @@ class Votes:
         """Return L of shape (n_rows, n_functions) for the rows, from the stored votes."""
         columns = []
         for function in functions:
-            stored = self._store.frame("votes", version(function))
+            stored = self._stored(function)
             # The newest vote counts: a function that is never remembered, or that failed, was asked again.
-            votes = (stored if stored is not None else pd.DataFrame({"id": [], "vote": []})).drop_duplicates(
-                "id", keep="last"
-            )
+            votes = stored.drop_duplicates("id", keep="last")
             place = pd.Index(votes["id"]).get_indexer(data["id"])
             if (place < 0).any():
                 raise ProjectError(
@@ -89,21 +97,26 @@ class Votes:
         ran, seconds, failures = {}, {}, []
         table = tables.function_runs
         for function in functions:
-            own = sa.select(table).where(table.c.name == function.name, table.c.code_hash == code_hash(function))
+            own = sa.select(table).where(table.c.name == function.name, table.c.code_hash == self._hash(function))
             runs = self._store.rows(own.order_by(table.c.id))
             ran[function.name] = runs[-1]["ran"] if runs else ""
             seconds[function.name] = float(sum(run["seconds"] for run in runs))
-            stored = self._store.frame("votes", version(function))
-            if stored is not None:
-                newest = stored.drop_duplicates("id", keep="last")
-                failures += [(function.name, row_id, "", "") for row_id in newest.loc[newest["failed"], "id"]]
+            newest = self._stored(function).drop_duplicates("id", keep="last")
+            failures += [(function.name, row_id, "", "") for row_id in newest.loc[newest["failed"], "id"]]
         columns = ["function", "id", "reason", "traceback"]
         return ApplyMeta(ran=ran, seconds=seconds, failures=pd.DataFrame(failures, columns=columns))
 
     def _settled(self, function: Function) -> NDArray[Any]:
         """Return the ids of the rows that the function need not be asked about."""
-        stored = self._store.frame("votes", version(function)) if getattr(function, "cache", True) else None
-        return np.array([]) if stored is None else stored.loc[~stored["failed"], "id"].to_numpy()
+        stored = self._stored(function)
+        settled = ~stored["failed"] & getattr(function, "cache", True)
+        return stored.loc[settled, "id"].to_numpy()
+
+    def _stored(self, function: Function) -> pd.DataFrame:
+        stored = self._store.frame("votes", self.version(function))
+        if stored is None:
+            return pd.DataFrame({"id": [], "vote": [], "failed": []}).astype({"vote": "int8", "failed": bool})
+        return stored if "failed" in stored else stored.assign(failed=False)  # of the first schema
 
     def _keep(self, functions: Sequence[Function], ids: pd.Series, L: NDArray[np.int8], meta: ApplyMeta) -> None:
         failed = meta.failures.groupby("function")["id"].agg(set).to_dict()
@@ -112,14 +125,17 @@ class Votes:
                 self._record(connection, function)
                 own = ids.isin(failed.get(function.name, set())).to_numpy()
                 votes = pd.DataFrame({"id": ids.to_numpy(), "vote": L[:, column], "failed": own})
-                self._store.add_part(connection, "votes", version(function), votes)
+                self._store.add_part(connection, "votes", self.version(function), votes)
                 run = {"ran": meta.ran[function.name], "seconds": meta.seconds[function.name], "n_rows": len(ids)}
-                key = {"name": function.name, "code_hash": code_hash(function), "n_failed": int(own.sum())}
+                key = {"name": function.name, "code_hash": self._hash(function), "n_failed": int(own.sum())}
                 connection.execute(tables.function_runs.insert().values(**key, **run, created=now()))
+
+    def _hash(self, function: Function) -> str:
+        return self.version(function).rpartition("-")[2]
 
     def _record(self, connection: sa.Connection, function: Function) -> None:
         table = tables.function_versions
-        key = {"name": function.name, "code_hash": code_hash(function)}
+        key = {"name": function.name, "code_hash": self._hash(function)}
         known = sa.select(table).where(table.c.name == key["name"], table.c.code_hash == key["code_hash"])
         if connection.execute(known).first() is None:
             connection.execute(table.insert().values(**key, source=function_source(function), created=now()))

@@ -16,12 +16,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from weaklm.code import is_plain
 from weaklm.data import ABSTAIN, UNCHANGING, Batch, Example, array
-from weaklm.errors import FunctionError
-from weaklm.functions import Preprocessor, code_hash
+from weaklm.errors import DataError, FunctionError
+from weaklm.functions import Preprocessor, code_hash, unpacked
 
 # Small enough for the caches of weaklm.text, which hold the texts of one block; large enough to make loops cheap.
 _BLOCK = 16
+
+_FAILED_ALONE = 100  # rows on which a batch function fails by itself before it is not asked again
 
 
 @dataclass(frozen=True)
@@ -100,7 +103,7 @@ class _Call:
         self.name, self.batch = function.name, getattr(function, "batch", False)
         self.chain: list[Any] = list(getattr(function, "_pre", ()))
         self.f = function
-        if all(isinstance(step, Preprocessor) for step in self.chain) and hasattr(function, "_f"):
+        if all(isinstance(step, Preprocessor) for step in self.chain) and is_plain(function):
             self.f = partial(function._f, **function._resources) if function._resources else function._f
         else:  # Snorkel's preprocessors run inside their functions, as Snorkel does it
             self.chain = []
@@ -140,7 +143,7 @@ class _Ballot:
     def ask_at_once(self, position: int) -> None:
         """Show all rows to a batch function; where it raises, look for the row by halves."""
         began = time.perf_counter()
-        todo = [(0, self.n_rows)] if self.n_rows else []
+        todo, n_failed = [(0, self.n_rows)] if self.n_rows else [], 0
         while todo:
             start, stop = todo.pop()
             try:
@@ -148,12 +151,16 @@ class _Ballot:
             except _ChangedError as error:
                 raise self._changed(position, start, str(error)) from error
             except (Exception, SystemExit) as error:
-                if stop - start > 1:
+                n_failed += stop - start == 1
+                if n_failed > _FAILED_ALONE:  # it is the function, not a row
+                    for row in range(start, stop):
+                        self._failed(error, row, position)
+                elif stop - start > 1:
                     todo += [(start, (start + stop) // 2), ((start + stop) // 2, stop)]
                 else:
                     self._failed(error, start, position)
             else:
-                self._write(start, position, _unpacked(self._voters.calls[position].name, said, stop - start))
+                self._write(start, position, unpacked(self._voters.calls[position].name, said, stop - start))
         self.seconds[position] += time.perf_counter() - began
 
     def _rows(self, start: int, stop: int) -> list[Any]:
@@ -171,6 +178,10 @@ class _Ballot:
                 raise self._changed(position, start + len(said), str(error)) from error
             except (Exception, SystemExit) as error:
                 said.append(self._failed(error, start + len(said), position))
+            else:
+                if len(said) < len(rows):  # `map` takes a StopIteration for its own end
+                    nothing = StopIteration("next(...) found nothing; give it a default")
+                    said.append(self._failed(nothing, start + len(said), position))
         return said
 
     def _said_at_once(self, position: int, start: int, stop: int) -> Any:
@@ -204,6 +215,11 @@ class _Ballot:
 
     def _checked(self, value: Any, row: int, position: int) -> int:
         if self._voters.slices:
+            if self._voters.calls[position].batch and not isinstance(value, bool | np.bool_):
+                raise FunctionError(
+                    f"{self._voters.functions[position].name} returned {value!r} for example {self._ids[row]!r}; "
+                    "a batch slicing function returns an array of booleans"
+                )
             return isinstance(value, bool | np.bool_) and bool(value)
         vote = value
         if isinstance(value, tuple) and len(value) == 2:
@@ -333,8 +349,18 @@ def _copiers(x: Any) -> dict[str, Callable[[Any], Any]]:
     for name, value in vars(x).items():
         if not isinstance(value, _FIXED):
             flat = isinstance(value, list | set | tuple) and all(isinstance(item, UNCHANGING) for item in value)
-            copiers[name] = copy.copy if flat else copy.deepcopy
+            copiers[name] = copy.copy if flat else partial(_deep_copy, name)
     return copiers
+
+
+def _deep_copy(column: str, value: Any) -> Any:
+    try:
+        return copy.deepcopy(value)
+    except Exception as error:
+        raise DataError(
+            f"column {column!r} holds a {type(value).__name__}, which cannot be copied ({error}), so that functions "
+            "would share it; leave the column out"
+        ) from error
 
 
 _FIXED = (*UNCHANGING, BaseException)
@@ -358,17 +384,3 @@ def _frozen(values: Sequence[Any]) -> NDArray[Any]:
     own = array(values if all(isinstance(value, UNCHANGING) for value in values) else copy.deepcopy(values))
     own.flags.writeable = False
     return own
-
-
-def _unpacked(name: str, said: Any, n_rows: int) -> list[Any]:
-    """Return what a batch function said as one value a row: a vote, or a vote and its confidence."""
-    if isinstance(said, tuple) and len(said) == 2 and all(np.ndim(part) == 1 for part in said):
-        votes, confidence = (_values(name, part, n_rows) for part in said)
-        return list(zip(votes, confidence, strict=True))
-    return _values(name, said, n_rows)
-
-
-def _values(name: str, said: Any, n_rows: int) -> list[Any]:
-    if np.shape(said) != (n_rows,):
-        raise FunctionError(f"{name} returned shape {np.shape(said)} for a batch of {n_rows} rows; one value a row")
-    return list(said.tolist() if isinstance(said, np.ndarray) and said.dtype.kind in "biuf" else said)

@@ -12,7 +12,7 @@ from weaklm.compiler.kernels import SPACES, n_bytes
 from weaklm.compiler.lists import split_words
 from weaklm.compiler.logic import choose
 from weaklm.compiler.numbers import add
-from weaklm.compiler.searches import caseless, lower, search
+from weaklm.compiler.searches import caseless, lower, search, text_of_words
 from weaklm.compiler.symbols import (
     ITEM,
     TEXT_LIMIT,
@@ -140,14 +140,10 @@ def _matching(pattern: str) -> Callable[[Symbol], Symbol]:
     return matches
 
 
-def _cased(pattern: str, without: str) -> Callable[[Symbol], Symbol]:
-    """Return a method that tells whether a text matches one pattern and nowhere the other."""
-
-    def is_cased(text: Symbol) -> Symbol:
-        found = made("bool", text.expr.str.contains(pattern) & ~text.expr.str.contains(without), text)
-        return guarded(guarded(found, text, "ordinary"), text, "case of letters only")
-
-    return is_cased
+def _cased(letter: str, others: str) -> Callable[[Symbol], Symbol]:
+    """Return a method that tells whether a text has one kind of letter and not the others."""
+    matches = _matching(rf"\A[^{others}]*{letter}[^{others}]*\z")
+    return lambda text: guarded(matches(text), text, "case of letters only")
 
 
 def _is_space(text: Symbol) -> Symbol:
@@ -174,8 +170,8 @@ METHODS: dict[str, Callable[..., Any]] = {
     "split": _split,
     "splitlines": _splitlines,
     "replace": _replace,
-    "isupper": _cased(r"\p{Lu}", without=r"[\p{Ll}\p{Lt}]"),
-    "islower": _cased(r"\p{Ll}", without=r"[\p{Lu}\p{Lt}]"),
+    "isupper": _cased(r"\p{Lu}", r"\p{Ll}\p{Lt}"),
+    "islower": _cased(r"\p{Ll}", r"\p{Lu}\p{Lt}"),
     "isalpha": _matching(r"\A\p{L}+\z"),
     "isdigit": _matching(r"\A\p{Nd}+\z"),
     "isdecimal": _matching(r"\A\p{Nd}+\z"),
@@ -195,26 +191,38 @@ def slice_of(value: Symbol, start: Any, stop: Any) -> Symbol:
     if value.kind not in ("str", "list") or (value.kind == "list" and value.item is None):
         raise Unsupported(f"a slice of {described(value)}")
     parts = value.expr.str if value.kind == "str" else value.expr.list
-    start = start or 0
+    start, is_short = start or 0, False
     if stop is None:
         expr = parts.tail(-start) if start < 0 else parts.slice(start)
+        is_short = start < 0
     elif start == 0 and (stop >= 0 or value.kind == "str"):
         expr = parts.head(stop)
+        is_short = stop >= 0
     elif start > 0 and stop >= 0:
         expr = parts.slice(start, max(0, stop - start))
+        is_short = True
     else:
         raise Unsupported("a slice with bounds from both ends")
-    return made(value.kind, expr, value, columns=value.columns, item=value.item)
+    # What a guard must hold of, a short part, is cheaper to look at than the column.
+    return made(value.kind, expr, value, columns=frozenset() if is_short else value.columns, item=value.item)
 
 
 def item_at(value: Symbol, index: Any) -> Symbol:
     """Return ``value[index]`` of a text or a list, null where there is none."""
-    index = constant(index, int, "an index")
+    index = int(constant(index, int, "an index"))
     if value.kind == "str":
         is_there = value.expr.str.len_chars() >= (index + 1 if index >= 0 else -index)
-        char = pl.when(is_there).then(value.expr.str.slice(index, 1))
-        return made("str", char, value, certain=False, columns=value.columns)
+        return made("str", pl.when(is_there).then(value.expr.str.slice(index, 1)), value, certain=False)
+    if value.kind == "list" and (text := text_of_words(value)) is not None and index == 0:
+        return _first_word(text)
     if value.kind == "list" and (item := value.item) is not None and item.kind != "match":
         expr = value.expr.list.get(index, null_on_oob=True)
-        return made(item.kind, expr, value, certain=False, columns=value.columns, limit=item.limit)
+        return made(item.kind, expr, value, certain=False, limit=item.limit)
     raise Unsupported(f"an index of {described(value)}")
+
+
+def _first_word(text: Symbol) -> Symbol:
+    if isinstance(text.origin, Lowered):  # in either order
+        return lower(_first_word(text.origin.text))
+    expr = text.expr.str.extract(rf"\A[{SPACES}]*([^{SPACES}]+)")
+    return made("str", expr, text, certain=False)
