@@ -230,7 +230,7 @@ def test_a_bad_option_is_named(options: dict[str, Any], message: str) -> None:
 
 def test_something_that_is_no_frame_is_named() -> None:
     with pytest.raises(DataError, match="the frame is a list; a pandas DataFrame was expected"):
-        LFApplier([says_sorry]).apply(["a"])  # type: ignore[call-overload]
+        LFApplier([says_sorry]).apply(["a"])
 
 
 def test_a_batch_function_cannot_write_to_its_columns() -> None:

@@ -264,7 +264,7 @@ def test_a_function_that_fills_a_table_as_it_runs_is_filed_under_what_it_was(tmp
 
 
 def test_what_was_computed_before_a_failure_is_kept(tmp_path: Path) -> None:
-    broken = LabelingFunction("broken", lambda x: 1 // 0, compile=False)
+    broken = LabelingFunction("broken", lambda _: 1 // 0, compile=False)
     with pytest.raises(FunctionError, match="broken failed"):
         LFApplier([function("f", SORRY), broken], cache=tmp_path).apply(frame("sorry", "no"))
     assert votes(function("f", SORRY), frame("sorry", "no"), tmp_path) == [0, -1]

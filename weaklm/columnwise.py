@@ -14,7 +14,6 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from weaklm.code import is_plain, known_reads
-from weaklm.compiler import compile_function
 from weaklm.data import HUMAN_LABEL
 from weaklm.voting import Votes
 from weaklm.wordkeys import forget
@@ -80,6 +79,8 @@ def _planned(function: Any, schema: Mapping[str, "pl.DataType"]) -> Route:
         return Route(f"rows: {why}")
     if not getattr(function, "compile", True):
         return Route("rows: compile=False")
+    from weaklm.compiler import compile_function
+
     compiled = compile_function(function, schema)
     return (
         Route("compiled", compiled.expression) if compiled.expression is not None else Route(f"rows: {compiled.reason}")
