@@ -8,8 +8,12 @@ from weaklm import ABSTAIN, REJECT, Example, labeling_function
 _NUMBER = r"\$?[0-9][0-9,]*(?:\.[0-9]+)?"
 _SIGNS = r"[-+*/\u00d7\u00f7\u2212x]"
 _BEFORE = re.compile(rf"({_NUMBER}(?: ?{_SIGNS} ?{_NUMBER})+) ?$")
-_AFTER = re.compile(rf" ?([-\u2212]?{_NUMBER})(?!\.?[0-9]| ?(?:{_SIGNS}|[0-9%^(]|r\b|rem))")
+_AFTER = re.compile(rf" ?([-\u2212]?{_NUMBER})(?![.,]?[0-9]| ?(?:{_SIGNS}|[0-9%^(]|r\b|rem))")
 _STEP = re.compile(rf"({_SIGNS}?) ?({_NUMBER})")
+_NOT_A_SUM = re.compile(  # what its first number belongs to: Q1, 12:30, page 2
+    r"(?:[^\W\d]|[0-9]:|\b(?:pages?|pp?\.|lines?|chapters?|sections?|verses?|steps?|questions?|figures?|tables?) )$",
+    re.IGNORECASE,
+)
 _REACH = 100  # characters before an equals sign in which a sum may begin
 _IMPOSSIBLE = re.compile(
     r"\bfeb(?:ruary|\.)? 3[01](?:st|th)?\b|\b3[01](?:st|th)?(?: of)? february\b"
@@ -55,8 +59,15 @@ def _is_wrong(before: str, after: str, tolerance: float) -> bool:
     left, right = _BEFORE.search(before[-_REACH:]), _AFTER.match(after)
     if left is None or right is None:
         return False
-    preceding = before[-_REACH:][: left.start()].rstrip()[-1:]
-    if preceding.isdigit() or preceding in ("+", "-", "*", "/", "^", ")", "%", "x", ".", ",", "\u00d7", "\u2212"):
+    if left.start() == 0 and len(before) > _REACH:
+        return False  # the sum may begin earlier, in the middle of a number even
+    leading = before[-_REACH:][: left.start()]
+    preceding = leading.rstrip()[-1:]
+    if (
+        _NOT_A_SUM.search(leading)
+        or preceding.isdigit()
+        or preceding in ("+", "-", "*", "/", "^", ")", "%", "x", ".", ",", "\u00d7", "\u2212")
+    ):
         return False  # the sum begins earlier, with something else than numbers
     given = right[1].replace("\u2212", "-")
     value, said = _value(left[1]), _number(given)

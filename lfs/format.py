@@ -31,7 +31,7 @@ def cut_off(x: Example, min_words: int) -> int:
     """REJECT when the response breaks off: no mark at the end, after a sentence that has one or on a word like "the".
 
     Source: the terminal-punctuation rule of C4 (Raffel et al. 2020, arXiv:1910.10683), kept to writers that punctuate
-    and to words that end no sentence; lists, tables and code may end without a mark.
+    and to words that end no sentence; lists, tables, code and links may end without a mark.
 
     >>> cut_off(Example(response="You have 60 days. Call the number on your"))
     0

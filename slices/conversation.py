@@ -12,7 +12,9 @@ _SMALL_TALK = re.compile(
     r"\b(?:hi|hello|hey|thanks|thank you|good (?:morning|evening|afternoon|night)|how are you|nice to meet you|bye"
     r"|goodbye|who are you|what is your name|what's your name|are you (?:a )?(?:human|bot|robot|real|an ai))\b"
 )
-_SPEAKER = re.compile(r"^\W*(user|assistant|human|ai|bot|agent|customer|client|question|answer)\b\W*:", re.I | re.M)
+_SPEAKER = re.compile(  # within a line: over line ends, it would take the square of the number of empty lines
+    r"^[^\w\n]*(?:user|assistant|human|ai|bot|agent|customer|client|question|answer)\b[^\w\n]*:", re.I | re.M
+)
 
 
 @slicing_function

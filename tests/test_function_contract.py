@@ -7,6 +7,7 @@ import importlib
 import inspect
 import pickle
 import sys
+import time
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -32,6 +33,8 @@ ODD = (
     Example(instruction="How much?", context="a b " * 20_000, response="no. " * 20_000),
     Example(instruction="Is it 5?", context="", response="Yes, 5.\n1. One\n2) Two\n- Three | ``` <p> {} []"),
 )
+HOSTILE = [(unit * 20_000)[:20_000] for unit in ("\n", "{{", " ", "1", "a ", "(", '"', "x", "1+", "- ", "user\n")]
+TOPICS = [function for function in SLICING if function.name.startswith("about_")]
 
 
 @pytest.mark.parametrize("function", EVERY)
@@ -65,6 +68,49 @@ def test_answers_legally_and_alike_on_odd_examples_and_leaves_them_alone(functio
         assert isinstance(answer, int if function in LABELING else bool)
         assert function(x) == answer
         assert x == before
+
+
+@pytest.mark.parametrize("column", sorted(SEEN))
+def test_no_text_takes_the_square_of_its_length(column: str) -> None:
+    plain = {"instruction": "How much is the fee?", "context": "It is $5.", "response": "It is $5."}
+    took: dict[tuple[str, str], float] = {}
+    for text in HOSTILE:
+        x = Example(**(plain | {column: text}))
+        for function in LABELING + SLICING:
+            start = time.process_time()
+            function(x)
+            took[function.name, text[:6]] = time.process_time() - start
+    assert {which: seconds for which, seconds in took.items() if seconds > 1} == {}
+
+
+@pytest.mark.parametrize("topic", TOPICS, ids=lambda topic: topic.name)
+def test_every_keyword_of_a_topic_meets_itself(topic: Any) -> None:
+    keywords = topic._resources["keywords"]
+    assert keywords
+    assert [word for word in keywords if not topic(Example(instruction=f"Why {word}?"))] == []
+
+
+@pytest.mark.parametrize("text", ["Where can I buy a hat?", "Write a rap.", "A heroine.", "Cook cod.", "A dog wags."])
+def test_no_topic_meets_a_word_that_only_shares_a_stem_with_a_keyword(text: str) -> None:
+    assert [topic.name for topic in TOPICS if topic(Example(instruction=text))] == []
+
+
+@pytest.mark.parametrize(
+    ("response", "vote"),
+    [
+        ("1 + 1 = 3", 0),
+        ("1 + 1 = 3, 4", 0),
+        ("Total: 5 + 3 = 9", 0),
+        ("2 x 500 = 1,000 + 200 = 1,200", -1),
+        ("1234 + " * 20 + "1 = 24681", -1),  # right, and longer than the reach
+        ("Q1 + 3 = 10", -1),
+        ("page 2-3 = 7", -1),
+        ("12:30 - 1 = 11", -1),
+    ],
+)
+def test_only_sums_that_are_all_there_are_reckoned(response: str, vote: int) -> None:
+    (function,) = (function for function in LABELING if function.name == "wrong_equation")
+    assert function(Example(response=response)) == vote
 
 
 @pytest.mark.parametrize("function", EVERY)

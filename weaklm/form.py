@@ -11,9 +11,9 @@ from functools import lru_cache
 from weaklm.text import ngrams, sentence_words, tokens, words
 
 _MACHINE = re.compile(
-    r"<\|[a-z_]+\|>|</?s>|\[/?INST\]|<</?SYS>>|\{\{.*?\}\}|\[(?:insert|your|name|date|company)\b[^\]]*\]"
+    r"<\|[a-z_]+\|>|</?s>|\[/?INST\]|<</?SYS>>|\{\{(?:(?!\{\{).)*?\}\}|\[(?:insert|your|name|date|company)\b[^\]]*\]"
     r"|^#{2,} ?(?:response|instruction|input|output|context|question|answer)\b"
-    r"|^(?:user|human|assistant|system|instruction|question|context|response|answer) ?:",
+    r"|^(?:user|human|assistant|system|instruction|question|context|response) ?:",
     re.IGNORECASE | re.MULTILINE,
 )
 _LIST_LINE = re.compile(r"\s*(?:[-*\u2022]|[0-9]{1,2}[.)])\s")
@@ -84,15 +84,17 @@ def stutters(response: str, times: int = 3) -> bool:
 def breaks_off(response: str, min_words: int = 3) -> bool:
     """Tell whether the end lacks its mark, after a sentence that has one or on a word that ends no sentence.
 
-    Lists, tables and code may end without a mark.
+    Lists, tables, code and links may end without a mark.
 
     >>> breaks_off("You have 60 days. Call the number on"), breaks_off("You have 60 days")
     (True, False)
+    >>> breaks_off("Yes. See https://ourbank.com/fees")
+    False
     """
     text = response.rstrip()
     found = text.split()
     is_marked = not text or not (text[-1].isalnum() or text[-1] in ",;-(&\u2013\u2014")
-    if is_marked or len(found) < min_words:
+    if is_marked or len(found) < min_words or "://" in found[-1]:
         return False
     last_line = text[text.rfind("\n") + 1 :]
     is_loose = _LIST_LINE.match(last_line) is not None or "```" in text or "|" in last_line
@@ -104,6 +106,8 @@ def has_machine_tokens(response: str) -> bool:
 
     >>> has_machine_tokens("The fee is $5. <|im_end|>"), has_machine_tokens("Dear [NAME], the fee is $5.")
     (True, True)
+    >>> has_machine_tokens("Answer: $5")
+    False
     """
     return _MACHINE.search(response) is not None
 
