@@ -25,7 +25,7 @@ Columns = Mapping[str, Sequence[Any]]
 
 UNDECIDED = -2
 _ROW = "\0row"  # no column of a frame is named so
-_CHUNK = 16_384  # rows; the texts of a chunk are copied for polars, so that this bounds the memory
+_CHUNK = 8_192  # rows; the texts of a chunk are copied for polars, so that this bounds the memory
 _HEAD = 1000  # rows, spread over the frame, from which that sample is taken
 _SAMPLE = 100  # rows on which an expression is compared with its function,
 _PER_VALUE = 10  # and as many more for each vote that the expression casts
