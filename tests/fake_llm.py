@@ -6,9 +6,11 @@
 """
 
 import json
+import signal
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
@@ -76,6 +78,19 @@ def in_turn(*scripts: Script | Reply) -> Script:
         return current if isinstance(current, Reply) else current(asked)
 
     return script
+
+
+@contextmanager
+def ctrl_c() -> Iterator[Callable[[], None]]:
+    """Return how to press Ctrl-C; it counts here even in a process that a shell started in the background with ``&``.
+
+    Such a process ignores SIGINT from its start, and Python leaves it so.
+    """
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    try:
+        yield lambda: signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+    finally:
+        signal.signal(signal.SIGINT, before)
 
 
 class FakeLLM:

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from tests.fake_llm import Asked, FakeLLM, Reply, Script, completion, fault, in_turn, says
+from tests.fake_llm import Asked, FakeLLM, Reply, Script, completion, ctrl_c, fault, in_turn, says
 from weaklm.endpoint import Endpoint
 from weaklm.errors import ModelError, SettingsError
 from weaklm.replies import Answer, NoAnswer
@@ -20,6 +20,8 @@ JUNK = Reply('{"choices": [')
 NO_CHOICES = Reply(json.dumps({"object": "error", "message": "no such thing"}))
 ODD_CONTENT = completion({"a": 1})
 NULL = Reply("null")
+DEEP = Reply("[" * 100_000 + "]" * 100_000)
+CHOICES_BY_NAME = Reply('{"choices": {}}')
 
 
 def endpoint(server: FakeLLM, **settings: Any) -> Endpoint:
@@ -67,8 +69,34 @@ def test_model_parameters_and_messages_are_sent_as_given() -> None:
 
 @pytest.mark.parametrize(
     "trouble",
-    [fault(500), fault(503), fault(429), fault(408), HTML, JUNK, NO_CHOICES, ODD_CONTENT, NULL, Reply(hang_up=True)],
-    ids=["500", "503", "429", "408", "html", "junk", "no choices", "odd content", "null", "hang up"],
+    [
+        fault(500),
+        fault(503),
+        fault(429),
+        fault(408),
+        HTML,
+        JUNK,
+        NO_CHOICES,
+        ODD_CONTENT,
+        NULL,
+        DEEP,
+        CHOICES_BY_NAME,
+        Reply(hang_up=True),
+    ],
+    ids=[
+        "500",
+        "503",
+        "429",
+        "408",
+        "html",
+        "junk",
+        "no choices",
+        "odd content",
+        "null",
+        "deep",
+        "choices by name",
+        "hang up",
+    ],
 )
 def test_what_may_pass_is_asked_again(trouble: Reply) -> None:
     with FakeLLM(in_turn(trouble, echo)) as server:
@@ -131,6 +159,17 @@ def test_a_server_that_wants_to_be_left_alone_for_an_hour_is() -> None:
         assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize("wait", ["Wed, 21 Oct 9999999999 07:28:00 GMT", "Fri, 31 Dec 9999 23:59:59 -2359", "soon"])
+def test_a_retry_after_that_says_no_time_is_passed_over(wait: str) -> None:
+    with FakeLLM(in_turn(fault(429, Retry_After=wait), echo)) as server:
+        assert len(ask(server, ["a"])) == 1
+
+
+def test_a_text_of_more_than_a_million_characters_is_no_answer() -> None:
+    with FakeLLM(unless("bad", says("x" * 1_000_001))) as server:
+        assert texts(ask(server, ["a", "bad"])) == ["A", "not a chat completion"]
+
+
 def test_no_more_requests_than_allowed_are_under_way_at_once() -> None:
     def slowly(asked: Asked) -> Reply:
         return Reply(echo(asked).body, stall=0.05)
@@ -153,6 +192,13 @@ def test_a_run_that_cannot_succeed_stops_at_once(trouble: Reply) -> None:
         with pytest.raises(ModelError, match=rf"'fake' at {server.url} was stopped: .*HTTP {trouble.status}: .*broke"):
             ask(server, ["a"] * 1000)
         assert len(server.requests) <= 8
+
+
+@pytest.mark.parametrize("status", [404, 405])
+def test_an_address_where_nothing_is_says_how_it_usually_ends(status: int) -> None:
+    advice = "base_url usually ends in /v1; leave /chat/completions out"
+    with FakeLLM(lambda _: fault(status)) as server, pytest.raises(ModelError, match=advice):
+        ask(server, ["a"])
 
 
 def test_a_parameter_that_json_cannot_hold_is_an_error_not_a_wait() -> None:
@@ -207,9 +253,10 @@ def test_log_probabilities_of_the_tokens_come_along() -> None:
     assert isinstance(answer, Answer) and answer.tokens == tuple(tokens)
 
 
-def test_odd_log_probabilities_are_none() -> None:
+@pytest.mark.parametrize("logprob", ["much", 10**400], ids=["text", "huge"])
+def test_odd_log_probabilities_are_none(logprob: object) -> None:
     odd = json.loads(completion("A", [("A", -0.5)]).body)
-    odd["choices"][0]["logprobs"]["content"][0]["logprob"] = "much"
+    odd["choices"][0]["logprobs"]["content"][0]["logprob"] = logprob
     with FakeLLM(lambda _: Reply(json.dumps(odd))) as server:
         (answer,) = ask(server, ["a"])
     assert isinstance(answer, Answer) and (answer.text, answer.tokens) == ("A", ())
@@ -244,11 +291,11 @@ def test_leaving_early_ends_all_requests() -> None:
 @pytest.mark.skipif(not hasattr(signal, "pthread_kill"), reason="needs POSIX signals")
 def test_ctrl_c_ends_a_run_that_waits() -> None:
     def interrupt(asked: Asked) -> Reply:
-        signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+        press()
         return Reply(stall=30)
 
     began = time.monotonic()
-    with FakeLLM(interrupt) as server, pytest.raises(KeyboardInterrupt):
+    with ctrl_c() as press, FakeLLM(interrupt) as server, pytest.raises(KeyboardInterrupt):
         ask(server, ["a"], timeout=60)
     assert time.monotonic() - began < 5
 
@@ -300,15 +347,70 @@ def test_a_variable_that_is_not_set_is_named_before_any_request() -> None:
         assert server.requests == []
 
 
-@pytest.mark.parametrize("url", ["127.0.0.1:8000", "ftp://x/v1", "", "http://"])
-def test_a_url_that_is_none_is_refused(url: str) -> None:
+@pytest.mark.parametrize(
+    "key", ["sk-planted 7f3a9c", "sk-planted\n7f3a9c", "sk-plantéd-7f3a9c", "sk-planted\x007f3a9c"]
+)
+def test_a_key_that_no_header_can_hold_is_refused_and_not_repeated(monkeypatch: pytest.MonkeyPatch, key: str) -> None:
+    monkeypatch.setattr("os.environ", {"MY_KEY": key})
+    with FakeLLM(echo) as server, pytest.raises(SettingsError, match="variable MY_KEY holds no key") as caught:
+        ask(server, ["a"], api_key_env="MY_KEY")
+    assert "7f3a9c" not in str(caught.value) and "sk-" not in str(caught.value)
+
+
+def test_a_key_that_may_be_a_word_is_not_cut_out_of_answers(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MY_KEY", "EMPTY")
+    with FakeLLM(says("IT IS EMPTY")) as server:
+        assert texts(ask(server, ["a"], api_key_env="MY_KEY")) == ["IT IS EMPTY"]
+
+
+NO_URLS = ["127.0.0.1:8000", "ftp://x/v1", "", "http://", "http://x:port/v1", "http://x:99999/v1", "http://x:0/v1",
+           "http://[::1", "http://x/v1\n", "http://x /v1", None, 8000]  # fmt: skip
+
+
+@pytest.mark.parametrize("url", NO_URLS)
+def test_a_url_that_is_none_is_refused(url: Any) -> None:
     with pytest.raises(SettingsError, match="an address such as"):
         Endpoint("m", url)
 
 
-@pytest.mark.parametrize("url", ["http://me:pass@host/v1", "https://host/v1?key=abc"])
+@pytest.mark.parametrize(
+    ("host", "is_local"),
+    [
+        ("localhost", True),
+        ("127.0.0.1:8000", True),
+        ("127.8.8.8", True),
+        ("[::1]:8000", True),
+        ("127.0.0.1.example.org", False),
+        ("127.example.org", False),
+        ("192.168.0.1", False),
+    ],
+)
+def test_only_loopback_addresses_are_on_this_machine(host: str, is_local: bool) -> None:
+    assert Endpoint("m", f"http://{host}/v1").is_local is is_local
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "expected"),
+    [
+        ("concurrency", "8", "a whole number above 0"),
+        ("concurrency", 2.5, "a whole number above 0"),
+        ("concurrency", True, "a whole number above 0"),
+        ("stop_after", 0, "a whole number above 0"),
+        ("retries", -1, "a whole number of 0 or more"),
+        ("timeout", None, "a number above 0"),
+        ("timeout", float("inf"), "a number above 0"),
+        ("backoff", float("nan"), "a number of 0 or more"),
+        ("requests_per_minute", 0, "a number above 0"),
+    ],
+)
+def test_numbers_that_cannot_be_are_named(name: str, value: Any, expected: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is {value!r}; {expected} is expected"):
+        Endpoint("m", "http://127.0.0.1/v1", **{name: value})
+
+
+@pytest.mark.parametrize("url", ["http://me:pass@host/v1", "https://host/v1?key=abc", "http://me:pass@x:y"])
 def test_a_secret_in_the_url_is_refused_and_not_repeated(url: str) -> None:
-    with pytest.raises(SettingsError, match="name the key in api_key_env") as caught:
+    with pytest.raises(SettingsError, match="base_url") as caught:
         Endpoint("m", url)
     assert "pass" not in str(caught.value).replace("password", "") and "abc" not in str(caught.value)
 

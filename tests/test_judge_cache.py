@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -65,8 +66,46 @@ def test_processes_that_make_and_write_one_file_at_once_lose_nothing(tmp_path: P
 
 def test_a_file_that_is_no_cache_is_named(tmp_path: Path) -> None:
     (tmp_path / "judges.db").write_text("this is not a database, whatever its name says" * 50)
-    with pytest.raises(DataError, match=r"judges\.db cannot be used: .*Delete it, or name another"), cache_in(tmp_path):
+    with pytest.raises(DataError, match=r"judges\.db cannot be used: .*Name another file"), cache_in(tmp_path):
         pass
+
+
+def test_a_folder_and_a_place_where_no_file_can_be_are_named(tmp_path: Path) -> None:
+    (tmp_path / "judges.db").mkdir()
+    (tmp_path / "file").touch()
+    for place in (tmp_path / "judges.db", tmp_path / "file" / "judges.db"):
+        with pytest.raises(DataError, match=r"judges\.db cannot be used"), JudgeCache(place):
+            pass
+
+
+def test_the_database_of_another_program_is_refused_and_not_changed(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "judges.db")) as connection:
+        connection.execute("CREATE TABLE theirs (value)")
+    before = (tmp_path / "judges.db").read_bytes()
+    with pytest.raises(DataError, match="a database of another program"), cache_in(tmp_path):
+        pass
+    assert (tmp_path / "judges.db").read_bytes() == before
+
+
+def test_a_cache_without_its_tables_is_named_by_whatever_needs_them(tmp_path: Path) -> None:
+    with closing(sqlite3.connect(tmp_path / "judges.db")) as connection:
+        connection.execute("PRAGMA user_version = 1")
+    with cache_in(tmp_path) as cache:
+        with pytest.raises(DataError, match=r"judges\.db cannot be used: no such table"):
+            _ = cache.secret
+        with pytest.raises(DataError, match=r"judges\.db cannot be used: no such table"):
+            cache.get(["a"])
+        with pytest.raises(DataError, match=r"judges\.db cannot be used: no such table"):
+            cache.put("m", {"a": Said("x")})
+
+
+def test_a_damaged_cache_is_named(tmp_path: Path) -> None:
+    with cache_in(tmp_path) as cache:
+        cache.put("m", {key(i): Said("x" * 500) for i in range(100)})
+    content = (tmp_path / "judges.db").read_bytes()
+    (tmp_path / "judges.db").write_bytes(content[:4096] + b"\xff" * (len(content) - 4096))
+    with pytest.raises(DataError, match=r"judges\.db cannot be used"), cache_in(tmp_path) as cache:
+        cache.get(key(i) for i in range(100))
 
 
 def test_a_cache_of_a_later_version_is_not_touched(tmp_path: Path) -> None:

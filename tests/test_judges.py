@@ -5,7 +5,6 @@ import logging
 import pickle
 import re
 import signal
-import threading
 import warnings
 from collections.abc import Callable
 from pathlib import Path
@@ -15,7 +14,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from tests.fake_llm import Asked, FakeLLM, Reply, completion, fault, in_turn
+from tests.fake_llm import Asked, FakeLLM, Reply, completion, ctrl_c, fault, in_turn
 from weaklm.data import ABSTAIN, ACCEPT, REJECT, Example
 from weaklm.endpoint import Endpoint
 from weaklm.errors import DataError, ModelError, SettingsError
@@ -227,11 +226,11 @@ def test_ctrl_c_keeps_what_was_answered(tmp_path: Path) -> None:
 
     def then_interrupt(asked: Asked) -> Reply:
         if len(server.requests) == 20:
-            signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGINT)
+            press()
             return Reply(stall=30)
         return honest(asked)
 
-    with FakeLLM(then_interrupt) as server:
+    with ctrl_c() as press, FakeLLM(then_interrupt) as server:
         with pytest.raises(KeyboardInterrupt):
             answers(judge(server, tmp_path), data)
         kept = judge(server, tmp_path).estimate(data).cached
@@ -435,6 +434,11 @@ def test_a_local_model_must_answer_every_prompt(tmp_path: Path) -> None:
         ({"answers": "yes"}, "answers are 'yes'"),
         ({"answers": ("yes",)}, "two or more different texts"),
         ({"answers": ("yes", "no\nno")}, "of one line"),
+        ({"answers": (1, 2)}, r"answers are \(1, 2\)"),
+        ({"answers": 2}, "answers are 2"),
+        ({"columns": "response"}, "has columns 'response'"),
+        ({"columns": ()}, r"has columns \(\)"),
+        ({"columns": ("response", "human_label")}, "asks about 'human_label', the truth"),
         ({"template": "Judge $texts."}, r"must have \$texts, \$code and \$form"),
         ({"template": "$code $texts $from $form"}, r"has \$from; did you mean 'form'"),
         ({"model": "qwen3-8b"}, "judge 'grounded' has model 'qwen3-8b' and base_url None"),
@@ -511,6 +515,30 @@ def test_functions_of_one_model_are_one_redundancy_group_and_pickle(tmp_path: Pa
     assert third.redundancy_group != first.redundancy_group
     assert (first.name, second.name) == ("judge_grounded", "judge_polite")
     assert pickle.loads(pickle.dumps(first)).redundancy_group == "judge local"
+
+
+@pytest.mark.parametrize("values", [[1, 2, 2], [1.0, np.nan, 2.0], ["1", "", "2"]], ids=["int", "gap", "text"])
+def test_answers_that_a_csv_file_made_numbers_vote(tmp_path: Path, values: list[Any]) -> None:
+    function = judge(Local(), tmp_path, answers=("1", "2")).labeling_function({"1": REJECT, "2": ACCEPT})
+    data = rows(*"abc", judge_grounded=values, judge_grounded_confidence=np.nan)
+    assert votes(function, data) == [REJECT, ACCEPT if values[1] == 2 else ABSTAIN, ACCEPT]
+
+
+def test_a_value_that_is_no_answer_of_the_judge_is_an_error(tmp_path: Path) -> None:
+    function = judge(Local(), tmp_path).labeling_function({"no": REJECT})
+    with pytest.raises(DataError, match="'judge_grounded' has 'No', which is none of the judge's answers"):
+        function(Example(judge_grounded="No", judge_grounded_confidence=0.9))
+
+
+@pytest.mark.parametrize("bound", [-0.1, 1.1, float("nan"), "high"])
+def test_a_bound_that_is_no_probability_is_refused(tmp_path: Path, bound: Any) -> None:
+    with pytest.raises(SettingsError, match=r"min_confidence is .*; a number from 0 to 1"):
+        judge(Local(), tmp_path).labeling_function({"no": REJECT}, min_confidence=bound)
+
+
+def test_answers_with_commas_are_set_apart_by_semicolons() -> None:
+    prompt = Form(QUESTION, ("yes, fully", "no")).prompt({"response": "a"}, b"secret")
+    assert "Possible answers: yes, fully; no\n" in prompt.text
 
 
 def test_votes_for_answers_that_are_none_are_refused(tmp_path: Path) -> None:

@@ -7,6 +7,7 @@ environment goes along.
 
 import asyncio
 import email.utils
+import ipaddress
 import math
 import os
 import random
@@ -15,6 +16,7 @@ import time
 from collections.abc import Callable, Coroutine, Generator, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from numbers import Integral, Real
 from queue import SimpleQueue
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -31,6 +33,17 @@ _LONGEST_WAIT = 300.0  # seconds; who asks to wait longer is not waited for
 _HOPELESS = (301, 302, 307, 308, 401, 404, 405)  # the URL, the key or the model's name is wrong
 _OWN = (400, 403, 413, 422)  # too long, not allowed by a filter
 _AGAIN = (408, 409, 425, 429)
+_ELSEWHERE = (404, 405)
+_LONGEST_TEXT = 1_000_000  # characters; no answer is that long
+_SHORTEST_SECRET = 8  # characters; a shorter key may be a word of the answer
+_NUMBERS = (  # setting, its kind, whether it may be 0
+    ("concurrency", Integral, False),
+    ("stop_after", Integral, False),
+    ("retries", Integral, True),
+    ("timeout", Real, False),
+    ("backoff", Real, True),
+    ("requests_per_minute", Real, False),
+)
 
 
 @dataclass(frozen=True)
@@ -80,26 +93,25 @@ class Endpoint:
     stop_after: int = 20
 
     def __post_init__(self) -> None:
-        url = urlsplit(self.base_url)
-        if url.scheme not in ("http", "https") or not url.hostname:
-            raise SettingsError(
-                f"base_url is {self.base_url!r}; an address such as 'http://127.0.0.1:8000/v1' is needed"
-            )
-        if url.username or url.password or url.query:
-            raise SettingsError(
-                "base_url holds a user name, a password or a query; name the key in api_key_env instead"
-            )
-        for name in ("concurrency", "timeout", "stop_after"):
-            if not getattr(self, name) > 0:
-                raise SettingsError(f"{name} is {getattr(self, name)!r}; a number above 0 is expected")
-        if self.requests_per_minute is not None and not self.requests_per_minute > 0:
-            raise SettingsError(f"requests_per_minute is {self.requests_per_minute!r}; a number above 0, or None")
+        _check_url(self.base_url)
+        for name, kind, may_be_0 in _NUMBERS:
+            value = getattr(self, name)
+            if value is None and name == "requests_per_minute":
+                continue
+            is_number = isinstance(value, kind) and not isinstance(value, bool)
+            if not is_number or not 0 <= value < math.inf or (value == 0 and not may_be_0):
+                whole_or_not = "whole number" if kind is Integral else "number"
+                least = "of 0 or more" if may_be_0 else "above 0"
+                raise SettingsError(f"{name} is {value!r}; a {whole_or_not} {least} is expected")
 
     @property
     def is_local(self) -> bool:
         """Whether the server is on this machine."""
         host = urlsplit(self.base_url).hostname or ""
-        return host in ("localhost", "::1") or host.startswith("127.")
+        try:
+            return host == "localhost" or ipaddress.ip_address(host).is_loopback
+        except ValueError:  # a name, which may lead anywhere
+            return False
 
     def ask(self, conversations: Sequence[Conversation]) -> Generator[tuple[int, Answer | NoAnswer], None, None]:
         """Yield each conversation's place and answer, in the order in which they come; runs in a notebook too.
@@ -122,6 +134,11 @@ class Endpoint:
         if not (key := os.environ.get(self.api_key_env, "").strip()):
             raise SettingsError(
                 f"the environment variable {self.api_key_env} is not set; it is to hold the key for {self.base_url}"
+            )
+        if not (key.isascii() and key.isprintable()) or " " in key:  # quoted nowhere, not even in part
+            raise SettingsError(
+                f"the environment variable {self.api_key_env} holds no key: there is a space, a line break or a "
+                "character beyond ASCII within it"
             )
         return key
 
@@ -210,7 +227,7 @@ class _Asking:
             return NoAnswer("no connection", self._safe(error.__cause__ or error), hopeless=True, again=True)
         except openai.APIStatusError as error:
             return self._refused(error)
-        except (openai.APIError, ValueError) as error:
+        except (openai.APIError, ValueError, LookupError, RecursionError) as error:
             return NoAnswer("not a chat completion", self._safe(error), again=True)
         return self._read(completion, time.perf_counter() - began)
 
@@ -225,7 +242,8 @@ class _Asking:
         unpaid = getattr(error, "code", None) == "insufficient_quota"
         again = (status in _AGAIN or status >= 500) and not unpaid and (wait or 0) <= _LONGEST_WAIT
         hopeless, own = status in _HOPELESS or unpaid, status in _OWN
-        return NoAnswer(f"HTTP {status}", self._safe(error), hopeless, own, again, wait)
+        advice = " (base_url usually ends in /v1; leave /chat/completions out)" if status in _ELSEWHERE else ""
+        return NoAnswer(f"HTTP {status}", self._safe(error) + advice, hopeless, own, again, wait)
 
     def _read(self, completion: Any, seconds: float) -> Answer | NoAnswer:
         """Return the first choice's text. Whatever a server sends as JSON comes here unchecked."""
@@ -233,24 +251,46 @@ class _Asking:
             choice = completion.choices[0]
             text = choice.message.content or ""
             is_cut = choice.finish_reason == "length"
-        except (AttributeError, IndexError, TypeError):
+        except (AttributeError, LookupError, TypeError):
             return NoAnswer("not a chat completion", self._safe(completion), again=True)
         if not isinstance(text, str):
             return NoAnswer("not a chat completion", self._safe(text), again=True)
+        if len(text) > _LONGEST_TEXT:
+            return NoAnswer("not a chat completion", f"a text of {len(text)} characters")
         return Answer(whole(self._hide(text)), _tokens(choice), seconds, is_cut)
 
     def _safe(self, said: object) -> str:
         """Return what was said as one short line without the key, which a server may echo."""
-        return " ".join(self._hide(whole(str(said))).split())[:300]
+        try:
+            text = str(said)
+        except RecursionError:
+            text = "JSON in too many layers"
+        return " ".join(self._hide(whole(text)).split())[:300]
 
     def _hide(self, text: str) -> str:
-        return text.replace(self._key, "[key]") if self._key else text
+        is_secret = self._key is not None and len(self._key) >= _SHORTEST_SECRET
+        return text.replace(self._key or "", "[key]") if is_secret else text
+
+
+def _check_url(url: object) -> None:
+    """Raise SettingsError where a URL cannot be asked or holds a secret, which is not repeated."""
+    try:
+        parts = urlsplit(url if isinstance(url, str) and url.isprintable() and " " not in url else "")
+        is_address = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+        has_secret = bool(parts.username or parts.password or parts.query)
+    except ValueError:  # no such port, half an IPv6 address
+        is_address = has_secret = False
+    if has_secret:
+        raise SettingsError("base_url holds a user name, a password or a query; name the key in api_key_env instead")
+    if not is_address:
+        shown = "no URL" if set(str(url)) & set("@?") else repr(url)
+        raise SettingsError(f"base_url is {shown}; an address such as 'http://127.0.0.1:8000/v1' is needed")
 
 
 def _tokens(choice: Any) -> tuple[tuple[str, float], ...]:
     try:
         tokens = [(token.token, float(token.logprob)) for token in choice.logprobs.content]
-    except (AttributeError, TypeError, ValueError):
+    except (AttributeError, TypeError, ValueError, OverflowError):
         return ()
     is_sound = all(isinstance(token, str) and not math.isnan(logprob) for token, logprob in tokens)
     return tuple(tokens) if is_sound else ()
@@ -269,7 +309,7 @@ def _retry_after(value: str | None) -> float | None:
     except ValueError:
         try:
             seconds = email.utils.parsedate_to_datetime(value).timestamp() - time.time()
-        except ValueError:
+        except (ValueError, OverflowError):
             return None
     return max(0.0, seconds) if math.isfinite(seconds) else None
 

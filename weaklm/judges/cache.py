@@ -52,14 +52,15 @@ class JudgeCache:
         self.path = Path(path).expanduser()
 
     def __enter__(self) -> "JudgeCache":
-        self.path.parent.mkdir(parents=True, exist_ok=True)
-        self.path.touch(mode=0o600)
-        self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
-        try:
-            self._prepare()
-        except sqlite3.DatabaseError as error:
-            self._connection.close()
-            raise DataError(f"the cache {self.path} cannot be used: {error}. Delete it, or name another.") from error
+        with self._named():
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            self.path.touch(mode=0o600)
+            self._connection = sqlite3.connect(self.path, timeout=30, isolation_level=None)
+            try:
+                self._prepare()
+            except BaseException:
+                self._connection.close()
+                raise
         return self
 
     def __exit__(
@@ -70,8 +71,11 @@ class JudgeCache:
     @property
     def secret(self) -> bytes:
         """Return the 32 random bytes of this file."""
-        (value,) = self._connection.execute("SELECT value FROM secret").fetchone()
-        return bytes(value)
+        with self._named():
+            row = self._connection.execute("SELECT value FROM secret").fetchone()
+            if row is None:
+                raise sqlite3.DatabaseError("its secret is gone")
+        return bytes(row[0])
 
     def get(self, keys: Iterable[str]) -> dict[str, Said]:
         """Return what is known of the keys."""
@@ -80,7 +84,8 @@ class JudgeCache:
         for start in range(0, len(wanted), _AT_ONCE):
             some = wanted[start : start + _AT_ONCE]
             query = f"SELECT key, {_COLUMNS} FROM said WHERE key IN ({', '.join('?' * len(some))})"
-            found |= {key: Said(*values) for key, *values in self._connection.execute(query, some)}
+            with self._named():
+                found |= {key: Said(*values) for key, *values in self._connection.execute(query, some)}
         return found
 
     def put(self, model: str, said: Mapping[str, Said]) -> None:
@@ -88,24 +93,38 @@ class JudgeCache:
         created = datetime.now(UTC).isoformat(timespec="seconds")
         rows = [(key, model, created, *astuple(one)) for key, one in said.items()]
         query = f"INSERT OR REPLACE INTO said (key, model, created, {_COLUMNS}) VALUES ({', '.join('?' * 8)})"
-        with self._transaction():
+        with self._named(), self._transaction():
             self._connection.executemany(query, rows)
 
     def _prepare(self) -> None:
-        _patiently(self._connection, "PRAGMA journal_mode = WAL")
-        self._connection.execute("PRAGMA synchronous = NORMAL")
-        with self._transaction():
+        with self._transaction():  # before anything is changed: the file may be somebody else's
             (version,) = self._connection.execute("PRAGMA user_version").fetchone()
+            (n_tables,) = self._connection.execute("SELECT count(*) FROM sqlite_master").fetchone()
+            if version == 0 and n_tables > 0:
+                raise sqlite3.DatabaseError("it is a database of another program")
             if version == 0:
                 self._create()
             elif version != _VERSION:
                 raise sqlite3.DatabaseError(f"it has version {version}, this weaklm writes {_VERSION}")
+        _patiently(self._connection, "PRAGMA journal_mode = WAL")
+        self._connection.execute("PRAGMA synchronous = NORMAL")
 
     def _create(self) -> None:
         self._connection.execute(f"PRAGMA user_version = {_VERSION}")
         self._connection.execute(_SAID)
         self._connection.execute("CREATE TABLE secret (value BLOB NOT NULL)")
         self._connection.execute("INSERT INTO secret VALUES (?)", [secrets.token_bytes(32)])
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        """Say which file is at fault."""
+        try:
+            yield
+        except (sqlite3.Error, OSError) as error:
+            raise DataError(
+                f"the cache {self.path} cannot be used: {error}. Name another file, or delete this one if it is a "
+                "cache that broke."
+            ) from error
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:

@@ -8,12 +8,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from functools import cached_property
+from numbers import Real
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from weaklm.data import ABSTAIN, ACCEPT, REJECT, complete
+from weaklm.data import ABSTAIN, ACCEPT, HUMAN_LABEL, REJECT, complete
 from weaklm.endpoint import Endpoint
 from weaklm.errors import DataError, SettingsError, nearest
 from weaklm.functions import LabelingFunction
@@ -105,6 +106,12 @@ class Judge:
                 f"judge {self.name!r} has the model {self.model!r}, which has no complete(prompts); a LanguageModel is "
                 "put into LocalModel(...)"
             )
+        if not isinstance(self.columns, tuple | list) or not self.columns:
+            raise SettingsError(
+                f"judge {self.name!r} has columns {self.columns!r}; ('context', 'response') is a choice"
+            )
+        if HUMAN_LABEL in self.columns:
+            raise SettingsError(f"judge {self.name!r} asks about {HUMAN_LABEL!r}, the truth that it is measured by")
         _ = self._form, self._model  # what is wrong with them is told here
 
     @property
@@ -181,7 +188,10 @@ class Judge:
                 raise SettingsError(f"judge {self.name!r} has no answer {answer!r}; {nearest(answer, self.answers)}")
             if vote not in (ABSTAIN, REJECT, ACCEPT):
                 raise SettingsError(f"the vote for {answer!r} is {vote!r}, not -1 (ABSTAIN), 0 (REJECT) or 1 (ACCEPT)")
-        resources = {"column": self.column, "votes": dict(votes), "min_confidence": min_confidence}
+        if not isinstance(min_confidence, Real) or not 0 <= min_confidence <= 1:
+            raise SettingsError(f"min_confidence is {min_confidence!r}; a number from 0 to 1 is expected")
+        by_answer = {answer: votes.get(answer, ABSTAIN) for answer in self.answers}
+        resources = {"column": self.column, "votes": by_answer, "min_confidence": min_confidence}
         function = LabelingFunction(name or self.column, _vote, resources)
         function.redundancy_group = self.redundancy_group
         return function
@@ -256,7 +266,14 @@ class Judge:
 
 def _vote(x: Any, column: str, votes: Mapping[str, int], min_confidence: float) -> int | tuple[int, float]:
     """Return the vote for the answer in a judge's column, with its confidence where that is known."""
-    vote, sure = votes.get(x[column], ABSTAIN), x[f"{column}_confidence"]
+    answer, sure = x[column], x[f"{column}_confidence"]
+    if isinstance(answer, float) and answer.is_integer():
+        answer = int(answer)  # "1" and "2" come back from a CSV file as numbers, with gaps as floats
+    if answer is None or answer == "" or pd.isna(answer):
+        return ABSTAIN
+    if str(answer) not in votes:
+        raise DataError(f"column {column!r} has {answer!r}, which is none of the judge's answers {list(votes)}")
+    vote = votes[str(answer)]
     if vote == ABSTAIN or not (sure >= min_confidence or min_confidence == 0):
         return ABSTAIN
     return vote if math.isnan(sure) else (vote, sure)

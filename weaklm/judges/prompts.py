@@ -63,8 +63,9 @@ class Form:
     template: str = TEMPLATE
 
     def __post_init__(self) -> None:
-        odd = [answer for answer in self.answers if not answer or answer != " ".join(answer.split())]
-        if isinstance(self.answers, str) or odd or not 1 < len(self.answers) == len(set(self.answers)):
+        answers = list(self.answers) if isinstance(self.answers, tuple | list) else []
+        is_line = [isinstance(answer, str) and answer == " ".join(answer.split()) != "" for answer in answers]
+        if not all(is_line) or not 1 < len(answers) == len(set(answers)):
             raise SettingsError(f"answers are {self.answers!r}; two or more different texts of one line are expected")
         template = string.Template(self.template)
         if not template.is_valid() or not {"texts", "code", "form"} <= set(template.get_identifiers()):
@@ -82,7 +83,7 @@ class Form:
             code=code,
             texts="\n\n".join(marked),
             question=self.question,
-            answers=", ".join(self.answers),
+            answers=("; " if any("," in answer for answer in self.answers) else ", ").join(self.answers),
             form=f"{_REASON_FIRST if self.reason_first else _ONLY_ANSWER}\nANSWER {code}: <answer>",
         )
         return Prompt(rendered, code)
