@@ -2,6 +2,7 @@
 
 import warnings
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -171,3 +172,22 @@ def test_shapes_that_do_not_fit_are_explained() -> None:
         LFAnalysis(L).lf_summary([0, 1])
     with pytest.raises(DataError, match="L holds something that is no vote"):
         LFAnalysis(np.array([[0.5, np.nan]]))
+
+
+@pytest.mark.parametrize(
+    ("labels", "said"),
+    [
+        ([0, 1, float("nan"), 1, 0], r"Y holds nan, which is no label; -1 \(no label, NaN is none either\)"),
+        ([0, 1, 5, 1, 0], "Y holds 5, which is no label; .* the classes of L, 0 to 1"),
+        ([0, 1, 0.5, 1, 0], "Y holds 0.5"),
+        (["0", "1", "1", "0", "1"], "Y holds '0'"),
+        (["REJECT", "ACCEPT", None, None, None], "Y holds 'REJECT'"),
+    ],
+)
+def test_a_label_that_is_none_is_named(labels: Any, said: str) -> None:
+    with pytest.raises(DataError, match=said):
+        LFAnalysis(L, FUNCTIONS).lf_summary(labels)
+    with pytest.raises(DataError, match=said):
+        LFAnalysis(L, FUNCTIONS).lints(labels)
+    with pytest.raises(DataError, match=said):
+        LFAnalysis(L, FUNCTIONS).mistakes(0, labels, pd.DataFrame({"response": list("abcde")}))

@@ -125,7 +125,7 @@ def found(checkup: Checkup) -> dict[str, Checked]:
 @pytest.mark.parametrize(
     ("name", "problem"),
     [
-        ("divides", "fails on an empty response: ZeroDivisionError: division by zero"),
+        ("divides", "failed on example 'an empty response': ZeroDivisionError: division by zero"),
         ("misspells", "reads column 'respones', which these rows do not have; did you mean 'response'?"),
         (
             "forgets",
@@ -183,7 +183,7 @@ def test_a_slice_that_reads_the_response_gets_a_hint(found: dict[str, Checked]) 
 def test_shows_itself_as_text_and_as_json(checkup: Checkup) -> None:
     text = str(checkup)
     assert "my_rules.py: 12 functions on 200 rows" in text
-    assert "\u2717 divides fails on an empty response" in text
+    assert "\u2717 divides failed on example 'an empty response'" in text
     assert text.splitlines()[-1] == "8 of 12 with a problem"
     plain = json.loads(json.dumps(checkup.to_dict()))
     assert plain["is_sound"] is False
@@ -194,7 +194,7 @@ def test_a_function_that_hangs_is_named_and_the_others_go_on(tmp_path: Path, mon
     monkeypatch.setattr(checks, "_ROW_SECONDS", 0.3)
     (tmp_path / "rules.py").write_text(HANGS)
     hangs, works = check(tmp_path / "rules.py", DATA).functions
-    assert hangs.problems == ["fails on one very long word: took longer than 0.3 seconds"]
+    assert hangs.problems == ["failed on example 'one very long word': took longer than 0.3 seconds"]
     assert works.problems == []
 
 
@@ -208,3 +208,70 @@ def test_no_rows_are_an_error(tmp_path: Path) -> None:
     (tmp_path / "rules.py").write_text(HANGS)
     with pytest.raises(DataError, match="there are no rows to try the functions on"):
         check(tmp_path / "rules.py", DATA.iloc[:0])
+
+
+HANGS_ALWAYS = """
+import time
+from weaklm import ABSTAIN, REJECT, labeling_function
+
+@labeling_function
+def hangs_always(x):
+    '''REJECT at last.
+
+    >>> hangs_always(None)
+    0
+    '''
+    time.sleep(60)
+    return REJECT
+
+@labeling_function
+def hangs_in_its_example(x):
+    '''ABSTAIN always.
+
+    >>> time.sleep(60)
+    '''
+    return ABSTAIN
+"""
+
+
+def test_hanging_on_all_rows_or_in_an_example_ends_soon(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(checks, "_ROW_SECONDS", 0.3)
+    (tmp_path / "rules.py").write_text(HANGS_ALWAYS)
+    always, example = check(tmp_path / "rules.py", DATA).functions
+    assert always.problems == ["failed on example 'an empty response': took longer than 0.3 seconds"]
+    assert (always.n_examples, always.n_failed) == (1, 1)
+    stopped = "its 1 example(s) in the docstring did not end well: took longer than 0.3 seconds"
+    assert example.problems == [stopped]
+
+
+PRINTS = """
+import os
+from weaklm import ABSTAIN, REJECT, labeling_function
+from weaklm.patterns import keyword
+
+print("loading")
+
+@labeling_function
+def prints(x):
+    '''REJECT always.
+
+    >>> os.write(1, b"example")
+    7
+    '''
+    print("voting")
+    return REJECT
+
+declared = keyword("sorry", vote=REJECT)
+"""
+
+
+def test_what_functions_print_is_not_on_stdout(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    (tmp_path / "rules.py").write_text(PRINTS)
+    prints, declared = check(tmp_path / "rules.py", DATA.iloc[:3]).functions
+    out, err = capfd.readouterr()
+    assert out == ""
+    assert "loading" in err
+    assert "voting" in err
+    assert prints.problems == []
+    assert declared.says == "REJECT when response has 'sorry' as a whole word, otherwise ABSTAIN."
+    assert declared.hints == []

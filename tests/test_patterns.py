@@ -394,7 +394,7 @@ def test_belongs_to_the_module_that_asked_for_it_and_knows_its_columns() -> None
         (lambda: regex(re.compile(b"a"), vote=REJECT), "a pattern for text is expected"),  # type: ignore[arg-type]
         (lambda: length(vote=REJECT), "length got no bound; one of min_words"),
         (lambda: length(min_words=3, max_words=2, vote=REJECT), "min_words=3 and max_words=2: nothing lies between"),
-        (lambda: overlap(at_most=50, vote=REJECT), "overlap got at_most=50; a share from 0 to 1"),
+        (lambda: overlap(at_most=50, vote=REJECT), "overlap got at_most=50; a number from 0 to 1 is"),
         (
             lambda: overlap(at_most=1, ignored=["two words"], vote=REJECT),
             "overlap got 'two words' among the words to ignore",
@@ -402,10 +402,20 @@ def test_belongs_to_the_module_that_asked_for_it_and_knows_its_columns() -> None
         (lambda: similarity(n=0, at_least=0.5, vote=REJECT), "similarity got n=0"),
         (lambda: field_in("n", "abc", vote=REJECT), "field_in got the values 'abc'; a list"),
         (lambda: field_between("n", vote=REJECT), "field_between got no bound; at_least, at_most or both"),
-        (lambda: language("english", vote=REJECT), "language got 'english', which is not known here; "),
         (lambda: matches_schema({"typ": "object"}, vote=REJECT), "the schema has 'typ'.*did you mean 'type'"),
         (lambda: matches_schema({"a": set}, vote=REJECT), "the schema has the type set"),
         (lambda: numbers_missing(other=[], vote=REJECT), "numbers_missing got the other columns"),
+        (lambda: keyword(None, vote=REJECT), "keyword got the words None; a text or"),  # type: ignore[arg-type]
+        (lambda: keyword([["a"]], vote=REJECT), r"keyword got the words \[\['a'\]\]"),  # type: ignore[list-item]
+        (lambda: field_in("s", 5, vote=REJECT), "field_in got the values 5; a list"),  # type: ignore[arg-type]
+        (lambda: overlap(at_most=1, min_words="a", vote=REJECT), "overlap got min_words='a'"),  # type: ignore[arg-type]
+        (lambda: overlap(at_most=1, ignored=[5], vote=REJECT), r"overlap got ignored=\[5\]"),  # type: ignore[list-item]
+        (lambda: overlap(at_most=1, ignored="the", vote=REJECT), "overlap got ignored='the'; a list of words"),
+        (lambda: keyword("fee", vote=[0]), r"got vote=\[0\]; expected ACCEPT"),  # type: ignore[arg-type]
+        (lambda: keyword("fee", vote=0, otherwise=[1]), r"got otherwise=\[1\]; expected"),  # type: ignore[arg-type]
+        (lambda: length(max_words=-1, vote=REJECT), "length got max_words=-1; a number from 0 on is expected"),
+        (lambda: keyword("fee", vote=REJECT, name=5), "got name=5; a text is expected"),  # type: ignore[arg-type]
+        (lambda: language("english", vote=REJECT), "codes such as 'en' or scripts such as 'cyrillic' are meant: "),
     ],
 )
 def test_bad_arguments_are_named(make: Any, message: str) -> None:

@@ -52,3 +52,33 @@ def test_what_is_no_json_is_a_value_error(text: str) -> None:
 def test_what_is_not_known_is_named(schema: Any, message: str) -> None:
     with pytest.raises(FunctionError, match=message):
         schema_of(schema)
+
+
+def test_an_infinite_number_is_no_integer_and_a_huge_one_is() -> None:
+    assert [conforms(read_json(text), {"type": "integer"}) for text in ("1e400", "1" + "0" * 400)] == [False, True]
+
+
+def test_true_is_not_one_within_lists_and_objects_either() -> None:
+    known = schema_of({"enum": [[1], {"a": [0]}]})
+    values: list[Any] = [[1], [1.0], {"a": [0]}, [True], {"a": [False]}, [1, 1]]
+    assert [conforms(value, known) for value in values] == [True, True, True, False, False, False]
+
+
+@pytest.mark.parametrize(
+    ("schema", "message"),
+    [
+        ({"minimum": "a"}, "the schema has 'minimum': 'a'; a number is expected"),
+        ({"maximum": float("nan")}, "the schema has 'maximum': nan; a number"),
+        ({"minItems": -1}, "the schema has 'minItems': -1; a whole number from 0 on"),
+        ({"pattern": "("}, r"the schema has 'pattern': '\('; a regular expression"),
+        ({"enum": "abc"}, "the schema has 'enum': 'abc'; a list"),
+        ({"required": "fee"}, "the schema has 'required': 'fee'; a list of texts"),
+        ({"type": 5}, "the schema has 'type': 5; a type or a list of types"),
+        ({"properties": [1]}, r"the schema has 'properties': \[1\]; a mapping"),
+        ({"const": {1}}, "the schema holds something that is no JSON: "),
+        ({5: int}, r"the schema has the keys \[5\]; the keys of JSON are texts"),
+    ],
+)
+def test_an_argument_that_a_keyword_cannot_have_is_named(schema: Any, message: str) -> None:
+    with pytest.raises(FunctionError, match=message):
+        schema_of(schema)

@@ -220,3 +220,53 @@ def unused(x: Example) -> int:
 def test_names_that_are_taken_are_not_given_again() -> None:
     taken = LabelingFunction("says_as_an_expert", len)
     assert suggest(DATA, Y, functions=[taken, unused])[0].name == "says_as_an_expert_2"
+
+
+def test_line_ends_and_encoding_stay_as_they_are(tmp_path: Path) -> None:
+    path, before = tmp_path / "mine.py", "# coding: latin-1\r\nname = '\u00e9'\r\n".encode("latin-1")
+    path.write_bytes(before)
+    FOUND[0].accept(path)
+    after = path.read_bytes()
+    assert after.startswith(before)
+    assert after.count(b"\n") == after.count(b"\r\n") > 10
+    assert [function.name for function in load(path)] == ["says_as_an_expert"]
+
+
+def test_a_byte_order_mark_stays(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(b"\xef\xbb\xbfx = 1\n")
+    FOUND[0].accept(path)
+    assert path.read_bytes().startswith(b"\xef\xbb\xbfx = 1\n\n\nimport re\n")
+    assert [function.name for function in load(path)] == ["says_as_an_expert"]
+
+
+def test_an_import_for_type_checkers_only_is_made_again(tmp_path: Path) -> None:
+    path = tmp_path / "mine.py"
+    path.write_text("from typing import TYPE_CHECKING\n\nif TYPE_CHECKING:\n    from weaklm import Example\n")
+    assert FOUND[0].accept(path)(Example(response="as an expert")) == REJECT
+
+
+@pytest.mark.parametrize("there", [b"if 0:\n    from weaklm import Example\n", "x = '\u00e9'\n".encode("latin-1")])
+def test_a_file_that_does_not_load_is_as_it_was(tmp_path: Path, there: bytes) -> None:
+    path = tmp_path / "mine.py"
+    path.write_bytes(there)
+    with pytest.raises(FunctionError, match=r"mine\.py does not load: "):
+        FOUND[0].accept(path)
+    assert path.read_bytes() == there
+
+
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("re", "'re' means something else"),
+        ("REJECT", "'REJECT' means something else"),
+        ("labeling_function", "'labeling_function' means something else"),
+        ("len", "'len' means something else"),
+        ("\ufb01ne", "Python reads the name '\ufb01ne' as 'fine'"),
+        (5, "5 is no name"),
+    ],
+)
+def test_a_name_with_another_meaning_is_refused(tmp_path: Path, name: Any, said: str) -> None:
+    with pytest.raises(FunctionError, match=said):
+        FOUND[0].accept(tmp_path / "mine.py", name)
+    assert list(tmp_path.iterdir()) == []

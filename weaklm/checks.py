@@ -1,14 +1,19 @@
 """Check functions before they vote: what each one says, reads and needs, how it runs, and what is wrong with it.
 
 Each function is shown odd rows (empty, very long, strange letters) and some of yours, twice, in a process of its own
-with a time limit, so that one that hangs or kills its process is found; then it votes on all rows.
+with a time limit, so that one that hangs or kills its process is found; then it votes on all rows, and the examples in
+its docstring run in such a process too. What functions print goes to stderr, for stdout is the report's.
 """
 
 import doctest
 import inspect
 import io
+import os
+import re
+import sys
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, redirect_stdout
 from pathlib import Path
 from typing import Any
 
@@ -19,15 +24,16 @@ import pandas as pd
 from weaklm.apply import LFApplier, SFApplier
 from weaklm.checkup import Checked, Checkup, cast
 from weaklm.code import needs, reads
-from weaklm.data import COLUMNS, HUMAN_LABEL, complete, human_labels
+from weaklm.data import ABSTAIN, COLUMNS, HUMAN_LABEL, complete, human_labels
 from weaklm.errors import DataError, FunctionError, FunctionWarning, nearest
-from weaklm.functions import load
+from weaklm.functions import LabelingFunction, load
 from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
 from weaklm.workers.pool import Workers
 
 Judged = tuple[Any, Checked]  # a function, and what is known of it
 
-_ROW_SECONDS = 5.0
+_ROW_SECONDS = 5.0  # for a row, or the examples of one docstring
+_LATE = "took longer than"  # as workers say it
 _SAMPLE = 100  # rows of the data that each function is asked about twice
 _SHOWN = 60  # characters of a resource
 
@@ -56,6 +62,11 @@ def check(source: str | Path, data: pd.DataFrame) -> Checkup:
     DataError
         If ``data`` has no rows.
     """
+    with _printing_to_stderr():
+        return _check(source, data)
+
+
+def _check(source: str | Path, data: pd.DataFrame) -> Checkup:
     functions = load(source)
     if not functions:
         raise FunctionError(
@@ -69,10 +80,24 @@ def check(source: str | Path, data: pd.DataFrame) -> Checkup:
         kind = [f for f in functions if _is_slice(f) is slices and not found[f.name].problems]
         _try([(f, found[f.name]) for f in kind], frame, slices=slices)
         _vote([(f, found[f.name]) for f in kind if not found[f.name].problems], frame, slices=slices)
+    _run_examples([(f, found[f.name]) for f in functions if found[f.name].n_examples and not found[f.name].n_failed])
     for function in functions:
-        _run_examples(function, found[function.name])
-        _hint(found[function.name])
+        _hint(found[function.name], is_declared=_is_declared(function))
     return Checkup(str(source), len(frame), list(found.values()))
+
+
+@contextmanager
+def _printing_to_stderr() -> Iterator[None]:
+    """Send what is printed meanwhile, here and in processes that start, to stderr."""
+    sys.stdout.flush()
+    stdout = os.dup(1)
+    os.dup2(2, 1)
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        os.dup2(stdout, 1)
+        os.close(stdout)
 
 
 def _is_slice(function: Any) -> bool:
@@ -81,10 +106,11 @@ def _is_slice(function: Any) -> bool:
 
 def _looked_at(function: Any, frame: pd.DataFrame) -> Checked:
     """Return what can be said of a function without asking it about rows."""
-    says = (inspect.getdoc(function._f) or "").partition("\n")[0]
+    says = _doc(function).partition("\n")[0]
     resources = {name: _shortened(repr(value)) for name, value in getattr(function, "_resources", {}).items()}
     kind = "slicing" if _is_slice(function) else "labeling"
-    checked = Checked(function.name, kind, says, sorted(reads(function)), resources)
+    n_examples = len(_examples(function).examples)
+    checked = Checked(function.name, kind, says, sorted(reads(function)), resources, n_examples)
     visible = [column for column in frame.columns if column != HUMAN_LABEL]
     for column in sorted(needs(function).difference(visible)):
         seen = "which functions never see" if column == HUMAN_LABEL else "which these rows do not have"
@@ -93,7 +119,22 @@ def _looked_at(function: Any, frame: pd.DataFrame) -> Checked:
         cloudpickle.loads(cloudpickle.dumps(function))
     except Exception as error:  # pickling raises whatever the objects inside like
         checked.problems.append(f"cannot be sent to another process: {type(error).__name__}: {error}")
+        checked.n_failed = n_examples
     return checked
+
+
+def _doc(function: Any) -> str:
+    """Return the docstring of a function: its own where it was declared, else that of what was decorated."""
+    return inspect.getdoc(function if "__doc__" in vars(function) else function._f) or ""
+
+
+def _is_declared(function: Any) -> bool:
+    return getattr(function, "expression", None) is not None or "why_rows" in vars(function)
+
+
+def _examples(function: Any) -> doctest.DocTest:
+    names = {function.name: function} | dict(getattr(function._f, "__globals__", {}))
+    return doctest.DocTestParser().get_doctest(_doc(function), names, function.name, None, None)
 
 
 def _try(functions: Sequence[Judged], frame: pd.DataFrame, *, slices: bool) -> None:
@@ -101,20 +142,18 @@ def _try(functions: Sequence[Judged], frame: pd.DataFrame, *, slices: bool) -> N
     if not functions:
         return
     columns = _rows(frame)
-    with Workers([f for f, _ in functions], n_jobs=1, slices=slices, row_seconds=_ROW_SECONDS) as workers:
+    with Workers(
+        [f for f, _ in functions], n_jobs=1, slices=slices, on_error="raise", row_seconds=_ROW_SECONDS
+    ) as workers:
         for position, (function, checked) in enumerate(functions):
             try:
-                (first,) = workers.vote([columns], [position])
-                if first.failures:
-                    failure = first.failures[0]
-                    checked.problems.append(f"fails on {columns['id'][failure.row]}: {failure.reason}")
-                    continue
-                (again,) = workers.vote([columns], [position])
-            except FunctionError as error:
+                (first,), (again,) = (tuple(workers.vote([columns], [position])) for _ in range(2))
+            except FunctionError as error:  # at its first failure: one that hangs on all rows would take hours
                 checked.problems.append(str(error).removeprefix(f"{function.name} "))
+                checked.n_failed = checked.n_examples if _LATE in str(error) else 0
                 continue
             if (first.values != again.values).any() and getattr(function, "cache", True):
-                row = columns["id"][int(np.argmax(first.values != again.values))]
+                row = f"example {columns['id'][int(np.argmax(first.values != again.values))]!r}"
                 said = "says another thing when it is asked again"
                 checked.problems.append(f"{said}, first on {row}; if it must, mark it cache=False")
 
@@ -126,7 +165,6 @@ def _rows(frame: pd.DataFrame) -> dict[str, list[Any]]:
     rows = {column: [texts.get(column, "") for texts in _ODD.values()] for column in COLUMNS}
     rows |= {column: [values[0]] * len(_ODD) for column, values in columns.items() if column not in COLUMNS}
     rows["id"] = list(_ODD)
-    columns["id"] = [f"example {name!r}" for name in columns["id"]]
     return {column: [*rows[column], *columns[column]] for column in columns}
 
 
@@ -156,24 +194,38 @@ def _vote(functions: Sequence[Judged], frame: pd.DataFrame, *, slices: bool) -> 
             checked.problems.append(f"fails on {len(failed):,} of {len(frame):,} rows, {first}")
 
 
-def _run_examples(function: Any, checked: Checked) -> None:
-    """Run the doctests of a function, and note what the first failure says."""
-    f = function._f
-    finder, runner, told = doctest.DocTestFinder(recurse=False), doctest.DocTestRunner(verbose=False), io.StringIO()
-    for test in finder.find(f, function.name, globs=dict(getattr(f, "__globals__", {}))):
-        runner.run(test, out=told.write)
-    checked.n_examples, checked.n_failed = runner.tries, runner.failures
+def _run_examples(functions: Sequence[Judged]) -> None:
+    """Run the doctests of functions in another process, and note what the first failure of each says."""
+    if not functions:
+        return
+    tests = [LabelingFunction(f.name, _tried, {"function": f}, compile=False, cache=False) for f, _ in functions]
+    with Workers(tests, n_jobs=1, row_seconds=_ROW_SECONDS) as workers:
+        for position, (_, checked) in enumerate(functions):
+            (votes,) = workers.vote([{"response": [""]}], [position])
+            if votes.failures:
+                reason = votes.failures[0].reason
+                failed = re.match(r"AssertionError: (\d+) of ", reason)
+                checked.n_failed = int(failed[1]) if failed else checked.n_examples
+                stopped = f"its {checked.n_examples} example(s) in the docstring did not end well: {reason}"
+                checked.problems.append(reason.removeprefix("AssertionError: ") if failed else stopped)
+
+
+def _tried(_: Any, function: Any) -> int:
+    """Run the doctests of a function; an AssertionError says which of them fail."""
+    runner, told = doctest.DocTestRunner(verbose=False), io.StringIO()
+    runner.run(_examples(function), out=told.write)
     if runner.failures:
         first = " ".join(told.getvalue().partition("Failed example:")[2].partition("\n****")[0].split())
         what = f"{runner.failures} of {runner.tries} examples in its docstring fail"
-        checked.problems.append(f"{what}, first {_shortened(first, 200)}")
+        raise AssertionError(f"{what}, first {_shortened(first, 200)}")
+    return ABSTAIN
 
 
-def _hint(checked: Checked) -> None:
+def _hint(checked: Checked, *, is_declared: bool) -> None:
     """Note what could be better."""
     if not checked.says:
         checked.hints.append("has no docstring: say in a line how it votes and when, and show it (>>>)")
-    elif not checked.n_examples:
+    elif not checked.n_examples and not is_declared:
         checked.hints.append("has no example (>>>) in its docstring: show one on which it votes and one on which not")
     if checked.ran and not checked.votes:
         checked.hints.append("votes on none of these rows")

@@ -29,8 +29,8 @@ class Cast:
 class Checked:
     """One function: what it is and does, problems that must be mended, hints that may be.
 
-    ``n_examples`` are its doctests, ``n_failed`` those that fail; ``ran`` says how it ran, ``seconds`` how long it took
-    for all rows.
+    ``n_examples`` are its doctests, ``n_failed`` those that fail, or were not run for a problem; ``ran`` says how it
+    ran, ``seconds`` how long it took for all rows.
     """
 
     name: str

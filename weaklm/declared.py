@@ -1,6 +1,7 @@
 """A question in two forms becomes a labeling or slicing function; its arguments are checked and put into words."""
 
 import math
+import numbers
 import re
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -9,7 +10,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from weaklm import conditions
-from weaklm.conditions import Bounds
+from weaklm.conditions import Bounds, is_within
 from weaklm.data import ABSTAIN, LABEL_NAMES, content_hash
 from weaklm.dialect import Unportable
 from weaklm.errors import FunctionError
@@ -31,6 +32,8 @@ class Question:
 
     def function(self, vote: int | None, otherwise: int, name: str | None) -> Function:
         """Return the labeling or slicing function that asks it."""
+        if name is not None and not isinstance(name, str):
+            raise FunctionError(f"{self.default} got name={name!r}; a text is expected")
         name = name or self.default
         columns = _columns_of(self.asked)
         _check(name, vote, otherwise, columns)
@@ -76,22 +79,26 @@ def _check(name: str, vote: int | None, otherwise: int, columns: Sequence[str]) 
     for column in columns:
         if not isinstance(column, str) or not column:
             raise FunctionError(f"{name} got the column {column!r}; the name of a column is expected")
-    if vote is not None and (isinstance(vote, bool) or vote not in LABEL_NAMES):
+    if vote is not None and not _is_one_of(vote, LABEL_NAMES):
         raise FunctionError(f"{name} got vote={vote!r}; expected ACCEPT, REJECT, or None for a slicing function")
-    if isinstance(otherwise, bool) or otherwise not in _VOTES or otherwise == vote:
+    if not _is_one_of(otherwise, _VOTES) or otherwise == vote:
         raise FunctionError(f"{name} got otherwise={otherwise!r}; expected ABSTAIN, or the vote that is not {vote!r}")
     if vote is None and otherwise != ABSTAIN:
         raise FunctionError(f"{name} is a slicing function (vote=None): it has no other vote, so leave otherwise out")
 
 
+def _is_one_of(vote: Any, known: Mapping[int, str]) -> bool:
+    return isinstance(vote, numbers.Integral) and not isinstance(vote, bool) and vote in known
+
+
 def checked_texts(texts: str | Iterable[str], who: str, what: str) -> tuple[str, ...]:
     """Return one text or several as a tuple of different texts, none of them empty."""
-    found = (texts,) if isinstance(texts, str) else tuple(dict.fromkeys(texts))
+    found = (texts,) if isinstance(texts, str) else tuple(texts) if isinstance(texts, Iterable) else ()
     if not found or not all(isinstance(text, str) and text for text in found):
         raise FunctionError(
             f"{who} got the {what} {texts!r}; a text or a list of texts is expected, none of them empty"
         )
-    return found
+    return tuple(dict.fromkeys(found))
 
 
 def checked_bounds(
@@ -100,15 +107,18 @@ def checked_bounds(
     who: str,
     names: tuple[str, str] = ("at_least", "at_most"),
     *,
+    lowest: float | None = None,
     highest: float | None = None,
     optional: bool = False,
 ) -> Bounds:
     """Return the two bounds, of which one may be None."""
     for name, bound in zip(names, (low, high), strict=True):
         is_number = isinstance(bound, int | float) and not isinstance(bound, bool) and not math.isnan(bound)
-        if bound is not None and not (is_number and (highest is None or 0 <= bound <= highest)):
-            expected = "a number is expected" if highest is None else f"a share from 0 to {highest} is expected"
-            raise FunctionError(f"{who} got {name}={bound!r}; {expected}")
+        if bound is not None and not (is_number and is_within(bound, (lowest, highest))):
+            expected = (
+                "a number" if lowest is None else f"a number from {lowest} {f'to {highest}' if highest else 'on'}"
+            )
+            raise FunctionError(f"{who} got {name}={bound!r}; {expected} is expected")
     if low is None and high is None and not optional:
         raise FunctionError(f"{who} got no bound; {names[0]}, {names[1]} or both are needed")
     if low is not None and high is not None and low > high:

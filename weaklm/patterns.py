@@ -24,7 +24,7 @@ from typing import Any
 from weaklm import conditions, word_conditions
 from weaklm.data import ABSTAIN
 from weaklm.declared import Question, checked_bounds, checked_texts, listed, said_bounds, slug
-from weaklm.errors import FunctionError, nearest
+from weaklm.errors import FunctionError
 from weaklm.functions import Function
 from weaklm.schemas import schema_of
 from weaklm.text import STOP_WORDS
@@ -157,10 +157,9 @@ def length(
     >>> too_short(Example(response="It depends.")), too_short(Example(response="It costs five dollars."))
     (0, -1)
     """
-    words = checked_bounds(min_words, max_words, "length", ("min_words", "max_words"), optional=True)
-    characters = checked_bounds(
-        min_characters, max_characters, "length", ("min_characters", "max_characters"), optional=True
-    )
+    words = checked_bounds(min_words, max_words, "length", ("min_words", "max_words"), lowest=0, optional=True)
+    names = ("min_characters", "max_characters")
+    characters = checked_bounds(min_characters, max_characters, "length", names, lowest=0, optional=True)
     if words == characters == conditions.OPEN:
         raise FunctionError(
             "length got no bound; one of min_words, max_words, min_characters, max_characters is needed"
@@ -191,7 +190,7 @@ def field_in(
     >>> from_llama(Example(source="llama-8b")), from_llama(Example(source="people"))
     (True, False)
     """
-    known = tuple(values) if not isinstance(values, str) else ()
+    known = tuple(values) if isinstance(values, Iterable) and not isinstance(values, str) else ()
     kinds = {type(value) for value in known}
     if not known or not kinds <= {str, int, float, bool} or any(map(_is_nan, known)):
         raise FunctionError(f"field_in got the values {values!r}; a list of texts, numbers or booleans is expected")
@@ -253,7 +252,9 @@ def overlap(
     >>> [invented(Example(context=context, response=said)) for said in ("Ask a lawyer.", "The fee.")]
     [0, -1]
     """
-    share = checked_bounds(at_least, at_most, "overlap", highest=1)
+    share = checked_bounds(at_least, at_most, "overlap", lowest=0, highest=1)
+    if not _is_count(min_words, least=0):
+        raise FunctionError(f"overlap got min_words={min_words!r}; a number of words is expected")
     settings = {"other": other, "share": share, "min_words": max(1, min_words), "ignored": _ignored(ignored)}
     which = f"{other} has {said_bounds(share)} of the words of {column}"
     default = f"{column}_in_{other}_{slug(said_bounds(share))}"
@@ -286,7 +287,7 @@ def similarity(
     """
     if not _is_count(n):
         raise FunctionError(f"similarity got n={n!r}; a number of words, 1 or more, is expected")
-    bounds = checked_bounds(at_least, at_most, "similarity", highest=1)
+    bounds = checked_bounds(at_least, at_most, "similarity", lowest=0, highest=1)
     which = f"the similarity of {column} and {other} is {said_bounds(bounds)}"
     default = f"{column}_like_{other}_{slug(said_bounds(bounds))}"
     form = word_conditions.is_similar, word_conditions.is_similar_column
@@ -375,7 +376,8 @@ def language(
     for one in wanted:
         if one not in word_conditions.LANGUAGES:
             raise FunctionError(
-                f"language got {one!r}, which is not known here; {nearest(one, word_conditions.LANGUAGES)}"
+                f"language got {one!r}, which is not known here; codes such as 'en' or scripts such as 'cyrillic' are "
+                f"meant: {', '.join(word_conditions.LANGUAGES)}"
             )
     which, default = f"{column} is in {listed(wanted)}", f"{column}_in_{slug('_'.join(wanted))}"
     form = word_conditions.is_in_language, word_conditions.is_in_language_column
@@ -383,13 +385,15 @@ def language(
 
 
 def _ignored(words: Iterable[str]) -> frozenset[str]:
-    found = frozenset(word.lower() for word in words)
-    for word in found:
+    given = tuple(words) if isinstance(words, Iterable) else None
+    if given is None or isinstance(words, str) or not all(isinstance(word, str) for word in given):
+        raise FunctionError(f"overlap got ignored={words!r}; a list of words is expected, () for none")
+    for word in given:
         if not re.fullmatch(r"\w+", word):
             raise FunctionError(
                 f"overlap got {word!r} among the words to ignore; one word of letters and digits is expected"
             )
-    return found
+    return frozenset(word.lower() for word in given)
 
 
 def _lowered(texts: tuple[str, ...], ignore_case: bool) -> tuple[str, ...]:
@@ -400,5 +404,5 @@ def _is_nan(value: Any) -> bool:
     return isinstance(value, float) and math.isnan(value)
 
 
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value >= 1
+def _is_count(value: Any, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= least

@@ -5,6 +5,7 @@ which :data:`KEYWORDS` are known here; any other is an error, so that no rule is
 """
 
 import json
+import math
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -18,7 +19,7 @@ _TYPES: dict[str, Callable[[Any], bool]] = {
     "boolean": lambda value: isinstance(value, bool),
     "null": lambda value: value is None,
     "number": lambda value: isinstance(value, int | float) and not isinstance(value, bool),
-    "integer": lambda value: _TYPES["number"](value) and value == int(value),
+    "integer": lambda value: _TYPES["number"](value) and (isinstance(value, int) or value.is_integer()),
 }
 _NAMES = {
     dict: "object",
@@ -51,6 +52,36 @@ _CHECKS: dict[str, tuple[str, Callable[[Any, Any], bool]]] = {
     "minimum": ("number", lambda value, least: value >= least),
     "maximum": ("number", lambda value, most: value <= most),
 }
+
+
+def _is_number(argument: Any) -> bool:
+    return _TYPES["number"](argument) and (isinstance(argument, int) or math.isfinite(argument))
+
+
+def _are_texts(argument: Any) -> bool:
+    return isinstance(argument, list | tuple) and all(isinstance(text, str) for text in argument)
+
+
+def _is_pattern(argument: Any) -> bool:
+    try:
+        return isinstance(argument, str) and re.compile(argument) is not None
+    except (re.error, OverflowError, RecursionError):
+        return False
+
+
+# What the argument of a keyword must be, in words, and whether it is.
+_ARGUMENTS: dict[str, tuple[str, Callable[[Any], bool]]] = {
+    **dict.fromkeys(("minimum", "maximum"), ("a number", _is_number)),
+    **dict.fromkeys(
+        ("minProperties", "maxProperties", "minItems", "maxItems", "minLength", "maxLength"),
+        ("a whole number from 0 on", lambda given: _TYPES["integer"](given) and given >= 0),
+    ),
+    "pattern": ("a regular expression", _is_pattern),
+    "enum": ("a list", lambda given: isinstance(given, list | tuple)),
+    "required": ("a list of texts", _are_texts),
+    "type": ("a type or a list of types", lambda given: isinstance(given, str) or _are_texts(given)),
+    "properties": ("a mapping", lambda given: isinstance(given, Mapping)),
+}
 _NOTES = ("$schema", "$id", "title", "description", "default", "examples")
 KEYWORDS = (*_CHECKS, "additionalProperties")
 
@@ -66,10 +97,15 @@ def schema_of(form: Mapping[str, Any]) -> dict[str, Any]:
     weaklm.errors.FunctionError: the schema has 'require', which is not known here; did you mean 'required'?
     """
     if form and all(isinstance(value, type) or _is_form(value) for value in form.values()):
+        if not all(isinstance(key, str) for key in form):
+            raise FunctionError(f"the schema has the keys {list(form)!r}; the keys of JSON are texts")
         inner = {key: _typed(value) if isinstance(value, type) else schema_of(value) for key, value in form.items()}
         return {"type": "object", "required": list(form), "properties": inner}
     _check(form)
-    return json.loads(json.dumps(form))
+    try:
+        return json.loads(json.dumps(form, allow_nan=False))
+    except (TypeError, ValueError) as error:
+        raise FunctionError(f"the schema holds something that is no JSON: {error}") from error
 
 
 def conforms(value: Any, schema: Any) -> bool:
@@ -104,6 +140,11 @@ def _refuse(constant: str) -> Any:
 
 
 def _is_same(value: Any, other: Any) -> bool:
+    """Tell whether two JSON values are one: 1 and 1.0 are, 1 and true are not."""
+    if isinstance(value, list) and isinstance(other, list):
+        return len(value) == len(other) and all(map(_is_same, value, other))
+    if isinstance(value, dict) and isinstance(other, dict):
+        return value.keys() == other.keys() and all(_is_same(inner, other[key]) for key, inner in value.items())
     return value == other and isinstance(value, bool) == isinstance(other, bool)
 
 
@@ -130,6 +171,9 @@ def _check(schema: Any) -> None:
     for keyword, argument in schema.items():
         if keyword not in KEYWORDS and keyword not in _NOTES:
             raise FunctionError(f"the schema has {keyword!r}, which is not known here; {nearest(keyword, KEYWORDS)}")
+        expected, is_good = _ARGUMENTS.get(keyword, ("", None))
+        if is_good is not None and not is_good(argument):
+            raise FunctionError(f"the schema has {keyword!r}: {argument!r}; {expected} is expected")
         if keyword == "type":
             for name in [argument] if isinstance(argument, str) else argument:
                 if name not in _TYPES:

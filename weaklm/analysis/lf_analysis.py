@@ -169,15 +169,22 @@ class LFAnalysis:
     def _labels(self) -> Sequence[Any]:
         return range(self.L.shape[1]) if self.names is None else self.names
 
-    def _labels_of(self, Y: ArrayLike) -> NDArray[np.int8]:
-        labels: NDArray[np.int8] = np.asarray(Y)
+    def _labels_of(self, Y: ArrayLike) -> NDArray[np.integer]:
+        labels = np.asarray(Y)
         if labels.shape != self.L.shape[:1]:
             raise DataError(
                 f"Y has shape {labels.shape}; one label for each of the {len(self.L)} rows of L is expected"
             )
-        return labels
+        n_classes = self.tally.votes.shape[1]
+        if labels.dtype.kind not in "biufO" or not (known := np.isin(labels, range(ABSTAIN, n_classes))).all():
+            value = labels.tolist()[0 if labels.dtype.kind not in "biufO" else int(np.argmin(known))]
+            raise DataError(
+                f"Y holds {value!r}, which is no label; -1 (no label, NaN is none either) and the classes of L, 0 to "
+                f"{n_classes - 1}, are expected"
+            )
+        return labels.astype(np.int64)
 
-    def _against(self, Y: NDArray[np.int8]) -> dict[str, NDArray[np.float64]]:
+    def _against(self, Y: NDArray[np.integer]) -> dict[str, NDArray[np.float64]]:
         """Return the columns that compare votes with human labels."""
         L, labels = self.L[Y != ABSTAIN], Y[Y != ABSTAIN]
         n_judged = (L != ABSTAIN).sum(axis=0)
@@ -214,7 +221,7 @@ class LFAnalysis:
             raise DataError(f"data has {len(data)} rows, but L has {len(self.L)}; give the rows that were voted on")
 
     def _rows(
-        self, chosen: NDArray[np.bool_], data: pd.DataFrame, votes: Mapping[Any, NDArray[np.int8]]
+        self, chosen: NDArray[np.bool_], data: pd.DataFrame, votes: Mapping[Any, NDArray[np.integer]]
     ) -> pd.DataFrame:
         """Return the chosen rows of the data: votes by name, then the texts, on the index of the data."""
         self._check_rows(data)

@@ -229,7 +229,7 @@ def _checked(
     labels = np.asarray(Y)
     if labels.shape != (len(data),):
         raise DataError(f"Y has shape {labels.shape}; one label for each of the {len(data)} rows is expected")
-    if not np.isin(labels, (-1, 0, 1)).all():
+    if labels.dtype.kind in "US" or not np.isin(labels, (-1, 0, 1)).all():
         raise DataError("Y holds something that is no label; -1 (none), 0 (REJECT) and 1 (ACCEPT) are expected")
     counts = {name: int((labels == label).sum()) for label, name in LABEL_NAMES.items()}
     total, there = sum(counts.values()), ", ".join(f"{k} {name}" for name, k in counts.items())

@@ -1,8 +1,12 @@
 """Write a labeling function as source code, and into a user's file, without touching what is there."""
 
 import ast
+import builtins
+import io
 import keyword
 import textwrap
+import tokenize
+import unicodedata
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -35,8 +39,7 @@ def function_source(
         return REJECT if len(x.response) > over else ABSTAIN
     <BLANKLINE>
     """
-    if not name.isidentifier() or keyword.iskeyword(name):
-        raise FunctionError(f"{name!r} is no name that a Python function can have")
+    _check_name(name)
     arguments = "".join(f", {key}: {type(value).__name__}" for key, value in resources.items())
     given = ", ".join(f'"{key}": {_literal(value)}' for key, value in resources.items())
     decorator = f"(resources={{{given}}})" if given else ""
@@ -50,6 +53,16 @@ def function_source(
         f"    return {vote} if {condition} else ABSTAIN",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _check_name(name: str) -> None:
+    """Raise for a name that Python does not take as it is, or that means something else in the source."""
+    if not isinstance(name, str) or not name.isidentifier() or keyword.iskeyword(name):
+        raise FunctionError(f"{name!r} is no name that a Python function can have")
+    if (plain := unicodedata.normalize("NFKC", name)) != name:
+        raise FunctionError(f"Python reads the name {name!r} as {plain!r}; give the function that name")
+    if name in _IMPORTS or hasattr(builtins, name):
+        raise FunctionError(f"{name!r} means something else in the file of the function; choose another name")
 
 
 def _literal(value: str | float) -> str:
@@ -89,30 +102,59 @@ def append(source: str, name: str, path: str | Path) -> Any:
     path = Path(path)
     if path.suffix != ".py":
         raise FunctionError(f"{path} does not end in .py; functions are written to a Python file, such as lfs/mine.py")
-    there = path.read_text(encoding="utf-8") if path.exists() else ""
-    if there:
-        known = {function.name for function in load(path)}
-        if name in known | _bound(ast.parse(there)).keys():
-            raise FunctionError(f"{path} has a {name!r} already; accept the suggestion with another name=...")
+    before = path.read_bytes() if path.exists() else None
+    known = {function.name for function in load(path)} if before else set()
+    encoding, _ = tokenize.detect_encoding(io.BytesIO(before or b"").readline)
+    there = (before or b"").decode(encoding)
+    if name in known | _bound(ast.parse(there)).keys():
+        raise FunctionError(f"{path} has a {name!r} already; accept the suggestion with another name=...")
     text = _joined(there, with_imports(source, there))
     compile(text, str(path), "exec")
-    with atomic_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-        file.write(text)
-    return next(function for function in load(path) if function.name == name)
+    try:
+        after = text.encode(encoding)
+    except UnicodeEncodeError as error:
+        letters = text[error.start : error.end]
+        raise FunctionError(f"{path} is in {encoding}, which has no {letters!r}; save it as UTF-8") from error
+    return _written(name, path, before, after)
+
+
+def _written(name: str, path: Path, before: bytes | None, after: bytes) -> Any:
+    """Write the file and return the function loaded from it; as it was ``before`` where it does not load."""
+    with atomic_file(path) as temporary:
+        temporary.write_bytes(after)
+    try:
+        found = [function for function in load(path) if function.name == name]
+        if not found:
+            raise FunctionError(f"{path} does not give the function {name!r} when it is loaded; choose another file")
+    except BaseException:
+        if before is None:
+            path.unlink()
+        else:
+            with atomic_file(path) as temporary:
+                temporary.write_bytes(before)
+        raise
+    return found[0]
 
 
 def _joined(there: str, new: str) -> str:
+    """Return the text of a file with new lines at its end, which end as its lines do."""
+    ending = "\r\n" if "\r\n" in there else "\n"
     if not there.strip():
-        return (there or _NEW_FILE) + new
-    gap = "\n" * max(0, 3 - (len(there) - len(there.rstrip("\n"))))
-    return there + gap + new
+        return (there or _NEW_FILE) + new.replace("\n", ending)
+    n_ends = there[len(there.rstrip("\r\n")) :].count("\n")
+    return there + ("\n" * max(0, 3 - n_ends) + new).replace("\n", ending)
 
 
 def _bound(tree: ast.AST) -> dict[str, str | None]:
-    """Return the names that a module gives a meaning: where an import takes them from, None for all else."""
+    """Return the names that a module gives a meaning: where an import takes them from, None for all else.
+
+    What is there for type checkers only has none.
+    """
     bound: dict[str, str | None] = {}
     for node in ast.iter_child_nodes(tree):
-        if isinstance(node, ast.ImportFrom):
+        if isinstance(node, ast.If) and ast.unparse(node.test).rpartition(".")[2] == "TYPE_CHECKING":
+            bound |= _bound(ast.Module(node.orelse, []))
+        elif isinstance(node, ast.ImportFrom):
             bound |= {n.asname or n.name: node.module if n.asname in (None, n.name) else None for n in node.names}
         elif isinstance(node, ast.Import):
             bound |= {n.asname or n.name.split(".")[0]: "" if n.asname is None else None for n in node.names}
