@@ -395,7 +395,7 @@ def test_a_wrong_key_stops_the_run_at_once(tmp_path: Path) -> None:
     with FakeLLM(lambda _: fault(401, "who are you?")) as server:
         with pytest.raises(ModelError, match=r"'qwen3-8b' at http.* was stopped: .*HTTP 401: .*who are you"):
             answers(judge(server, tmp_path), rows(*(f"It is ${i}." for i in range(1000))))
-        assert len(server.requests) <= 2
+        assert len(server.requests) <= 8  # those that were on their way; Endpoint.concurrency
 
 
 def test_a_prompt_that_a_local_model_cannot_do_fails_alone(tmp_path: Path) -> None:
