@@ -350,24 +350,13 @@ def compare(name: str, data: pd.DataFrame, rounds: int, ways: dict[str, Callable
 def run_section(section: str, n_rows: int, rounds: int) -> None:
     """Run one section; the caller has said how many cores it may use."""
     data = make_rows(n_rows)
-    if section in ("declared", "patterns"):
-        functions = declared() if section == "declared" else [f for f in declared() if f.name not in COMPARISONS]
+    if section in ("declared", "patterns", "compiled"):
+        functions = ours(COMPILED) if section == "compiled" else declared()
+        if section == "patterns":
+            functions = [function for function in functions if function.name not in COMPARISONS]
         peers = theirs(functions)
-        compare(
-            section,
-            data,
-            rounds,
-            {"weaklm": lambda: _votes(functions, data), "Snorkel": lambda: snorkel_votes(peers, data)},
-        )
-    elif section == "compiled":
-        functions = ours(COMPILED)
-        peers = theirs(functions)
-        compare(
-            section,
-            data,
-            rounds,
-            {"weaklm": lambda: _votes(functions, data), "Snorkel": lambda: snorkel_votes(peers, data)},
-        )
+        ways = {"weaklm": lambda: _votes(functions, data), "Snorkel": lambda: snorkel_votes(peers, data)}
+        compare(section, data, rounds, ways)
     elif section in ("rows", "workers"):
         functions = ours(ROWS)
         peers = theirs(functions)

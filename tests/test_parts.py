@@ -149,17 +149,17 @@ def test_ids_may_have_another_name(tmp_path: Path) -> None:
 
 
 def test_failures_add_up_over_parts_and_are_judged_over_all(tmp_path: Path) -> None:
-    bad = frame(10).assign(response="bad")
-    files = write(tmp_path / "in", frame(30), bad, frame(60, 40))
+    bad = frame(29).assign(response="bad")
+    files = write(tmp_path / "in", frame(30), bad, frame(41, 59))
     functions = [LabelingFunction("brittle", brittle, compile=False)]
-    with pytest.warns(FunctionWarning, match=r"brittle failed on 10 of 100 examples, first on 'r0' of part-001"):
-        applied = apply_parts(LFApplier(functions, max_error_rate=0.1), files, tmp_path / "out")
-    assert applied.n_failed == {"brittle": 10}
+    with pytest.warns(FunctionWarning, match=r"brittle failed on 29 of 100 examples, first on 'r0' of part-001"):
+        applied = apply_parts(LFApplier(functions, max_error_rate=0.29), files, tmp_path / "out")
+    assert applied.n_failed == {"brittle": 29}
     assert applied.failures["id"].tolist() == ["r0", "r1", "r2"]
-    with pytest.raises(FunctionError, match=r"brittle failed on 10 of 100 examples, above max_error_rate=0.09"):
-        apply_parts(LFApplier(functions, max_error_rate=0.09), files, tmp_path / "out")
-    with pytest.raises(FunctionError, match=r"brittle failed on 10 examples of part-001.parquet, above max_error_rate"):
-        apply_parts(LFApplier(functions, max_error_rate=0.09), files, tmp_path / "new")
+    with pytest.raises(FunctionError, match=r"brittle failed on 29 of 100 examples, above max_error_rate=0.28"):
+        apply_parts(LFApplier(functions, max_error_rate=0.28), files, tmp_path / "out")
+    with pytest.raises(FunctionError, match=r"brittle failed on 29 examples of part-001.parquet, above max_error_rate"):
+        apply_parts(LFApplier(functions, max_error_rate=0.28), files, tmp_path / "new")
 
 
 def test_worker_processes_serve_all_parts(tmp_path: Path) -> None:

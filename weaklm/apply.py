@@ -6,7 +6,6 @@ whatever its index. Nothing is swallowed: a function that fails on a row abstain
 the run when it fails too often.
 """
 
-import math
 import time
 import warnings
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -20,20 +19,21 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from weaklm.code import needs, reads
-from weaklm.columnwise import UNDECIDED, evaluate, routes, row_columns
-from weaklm.data import HUMAN_LABEL, complete
+from weaklm.columnwise import evaluate, routes, row_columns
+from weaklm.data import HUMAN_LABEL, UNDECIDED, complete
 from weaklm.errors import FunctionError, FunctionWarning, nearest
 from weaklm.functions import Function
 from weaklm.memory import RowKeys, VoteMemory
 from weaklm.snorkel_core import LabelingFunction as SnorkelLabelingFunction
 from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
-from weaklm.voting import Voters, Votes
+from weaklm.voting import Voters, Votes, most_failures
 
 if TYPE_CHECKING:
     from distributed import Client
 
     from weaklm.workers.pool import Workers
 
+MAX_ERROR_RATE = 0.01  # the default
 _ROWS = 1024  # rows that are shown to row functions between two steps of the progress bar
 _BATCH = 16_384  # rows that a batch function gets at most
 _EXAMPLES = 3  # failures of a function that are kept with their traceback
@@ -81,7 +81,7 @@ class _Applier:
         client: "Client | None" = None,
         cache: str | Path | None = None,
         on_error: Literal["abstain", "raise"] = "abstain",
-        max_error_rate: float = 0.01,
+        max_error_rate: float = MAX_ERROR_RATE,
         row_seconds: float | None = 60.0,
         worker_memory: int | None = None,
         progress: bool = False,
@@ -139,7 +139,7 @@ class _Applier:
         return apply_frame(self, frame, self.client)
 
     def _apply_here(self, frame: pd.DataFrame) -> tuple[NDArray[np.int8], ApplyMeta]:
-        run = _Run(self.functions, frame, n_most=math.floor(self.max_error_rate * len(frame) + 1e-9))
+        run = _Run(self.functions, frame, n_most=most_failures(self.max_error_rate, len(frame)))
         if self._memory is None:
             for rows, positions in run.unknown():
                 self._compute(run, rows, positions)

@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 
 from weaklm.data import complete
 from weaklm.errors import FunctionError
+from weaklm.voting import most_failures
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -115,7 +116,7 @@ def variant(applier: Any, functions: Sequence[Any]) -> Any:
 def check_rate(n_failed: Mapping[str, int], n_rows: int, max_error_rate: float) -> None:
     """Raise a FunctionError for a function that failed on a greater share of the rows than it may."""
     for name, count in n_failed.items():
-        if count > max_error_rate * n_rows:
+        if count > most_failures(max_error_rate, n_rows):
             raise FunctionError(
                 f"{name} failed on {count:,} of {n_rows:,} examples, above max_error_rate={max_error_rate:g}; mend it, "
                 "or let it abstain where it cannot tell"

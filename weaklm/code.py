@@ -11,7 +11,7 @@ import re
 import sys
 import sysconfig
 import textwrap
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from types import CodeType, FunctionType, MethodType, ModuleType
 from typing import Any
@@ -69,6 +69,16 @@ def known_reads(function: Any) -> set[str] | None:
     """
     uses = _uses(function, 0, set())
     return None if uses.escapes else uses.read | uses.written  # what is written may not be written on every row
+
+
+def all_known_reads(functions: Iterable[Any]) -> set[str] | None:
+    """Return the columns that decide what any of the functions says, or None where one cannot tell."""
+    read: set[str] = set()
+    for columns in map(known_reads, functions):
+        if columns is None:
+            return None
+        read |= columns
+    return read
 
 
 def is_plain(function: Any) -> bool:

@@ -13,8 +13,8 @@ import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
-from weaklm.code import is_plain, known_reads
-from weaklm.data import HUMAN_LABEL
+from weaklm.code import all_known_reads, is_plain
+from weaklm.data import HUMAN_LABEL, UNDECIDED
 from weaklm.voting import Votes
 from weaklm.wordkeys import forget
 
@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 
 Columns = Mapping[str, Sequence[Any]]
 
-UNDECIDED = -2
 _ROW = "\0row"  # no column of a frame is named so
 _CHUNK = 8_192  # rows; the texts of a chunk are copied for polars, so that this bounds the memory
 _HEAD = 1000  # rows, spread over the frame, from which that sample is taken
@@ -131,12 +130,9 @@ class _Head:
 
 def row_columns(functions: Sequence[Any], frame: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the columns that the functions may look at as lists, and the ids."""
-    read = [known_reads(function) for function in functions]
+    read = all_known_reads(functions)
     visible = [column for column in frame.columns if column != HUMAN_LABEL]
-    if all(columns is not None for columns in read):
-        wanted = {"id"}.union(*(columns or set() for columns in read))
-        visible = [column for column in visible if column in wanted]
-    return {column: frame[column].tolist() for column in visible}
+    return {c: frame[c].tolist() for c in visible if read is None or c in read or c == "id"}
 
 
 def _schema(frame: pd.DataFrame) -> dict[str, "pl.DataType"]:

@@ -23,6 +23,7 @@ from numpy.typing import NDArray
 from weaklm.errors import DataError, nearest
 
 ABSTAIN, REJECT, ACCEPT = -1, 0, 1
+UNDECIDED = -2  # no vote: the place of one that is still to be asked for
 LABEL_NAMES = {REJECT: "REJECT", ACCEPT: "ACCEPT"}
 
 TEXT_COLUMNS = ("instruction", "context", "prompt_prefix", "response")

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 
 from weaklm.atomic import atomic_file
 from weaklm.code import code_hash, known_reads
-from weaklm.data import HUMAN_LABEL, content_hash
+from weaklm.data import HUMAN_LABEL, UNDECIDED, content_hash
 from weaklm.errors import DataError
 from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
 
@@ -52,7 +52,7 @@ class VoteMemory:
         return f"{name}-{kind}-{code_hash(function)}"
 
     def recall(self, version: str, keys: NDArray[np.uint64]) -> tuple[NDArray[np.int8], NDArray[np.float32] | None]:
-        """Return what a version of a function said of rows, -2 where that is not known, and its confidences if any.
+        """Return what a version of a function said of rows (UNDECIDED: not known), and its confidences if any.
 
         Parameters
         ----------
@@ -66,7 +66,7 @@ class VoteMemory:
             place = pd.Index(kept["low"]).get_indexer(pd.Index(keys[:, 0]))
         found = np.zeros(len(keys), dtype=bool)
         found[place >= 0] = kept["high"].to_numpy()[place[place >= 0]] == keys[place >= 0, 1]
-        values = np.full(len(keys), -2, dtype=np.int8)
+        values = np.full(len(keys), UNDECIDED, dtype=np.int8)
         values[found] = kept["value"].to_numpy()[place[found]]
         if kept["confidence"].isna().all():
             return values, None

@@ -21,11 +21,12 @@ import pandas as pd
 
 from weaklm.atomic import atomic_file
 from weaklm.cluster import check_rate, loaded, on_cluster, variant
-from weaklm.code import code_hash, known_reads
+from weaklm.code import all_known_reads, code_hash
 from weaklm.data import COLUMNS, HUMAN_LABEL, TEXT_COLUMNS, complete
 from weaklm.errors import DataError, FunctionError, FunctionWarning
 from weaklm.snorkel_core import SlicingFunction as SnorkelSlicingFunction
 from weaklm.votefiles import Paths, Record, iterate_votes, parquet_files, read_votes
+from weaklm.voting import most_failures
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -174,7 +175,7 @@ def _tasks(
             raise DataError(f"{file} cannot be read as Parquet: {error}") from error
     floats = sorted(set().union(*(_integers_with_gaps(said) for said in metadata.values())))
     run = uuid.uuid4().hex
-    n_most = int(max_error_rate * sum(said.num_rows for said in metadata.values()))
+    n_most = most_failures(max_error_rate, sum(said.num_rows for said in metadata.values()))
     return [
         _Task(
             source=file,
@@ -206,11 +207,11 @@ def _schema(metadata: Any) -> tuple[list[str], list[str]]:
 
 def _columns(functions: Sequence[Any], names: Sequence[str], id_column: str) -> list[str]:
     """Return the columns of a file that decide the votes and the ids; all where the functions do not tell."""
-    read = [known_reads(function) for function in functions]
-    wanted = {"instruction", "response", id_column}.union(*(columns or () for columns in read))
+    read = all_known_reads(functions)
+    wanted = {"instruction", "response", id_column} | (read or set())
     if id_column not in names or ("instruction_id" in wanted and "instruction_id" not in names):
         wanted |= {*TEXT_COLUMNS, "instruction_id", "source"}  # hashes of these stand in
-    known = all(columns is not None for columns in read) and wanted.issubset({*names, *COLUMNS, id_column})
+    known = read is not None and wanted.issubset({*names, *COLUMNS, id_column})
     visible = [name for name in names if not name.startswith("__index_level_") and (known or name != HUMAN_LABEL)]
     return [name for name in visible if name in wanted or not known]
 

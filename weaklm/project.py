@@ -236,18 +236,22 @@ class Project:
 
     def lf_summary(self, split: str | None = None) -> pd.DataFrame:
         """Return one row a labeling function: what it covers, how often it is right, how it ran; see LFAnalysis."""
-        Y = labels_of(self.responses(split=split))
-        return self.analysis(split).lf_summary(Y if (Y != ABSTAIN).any() else None)
+        data = self.responses(split=split)
+        Y = labels_of(data)
+        return self._analysis(data).lf_summary(Y if (Y != ABSTAIN).any() else None)
 
     def lints(self, split: str | None = None) -> pd.DataFrame:
         """Return what is likely wrong with the labeling functions, one finding a row, and what to do about it."""
         data = self.responses(split=split)
         Y = labels_of(data)
-        return self.analysis(split).lints(Y if (Y != ABSTAIN).any() else None, data)
+        return self._analysis(data).lints(Y if (Y != ABSTAIN).any() else None, data)
 
     def analysis(self, split: str | None = None) -> LFAnalysis:
         """Return the LFAnalysis of the stored votes: conflicts, mistakes, a graph, and more."""
-        return LFAnalysis(self.votes(self.responses(split=split)), self.functions, self._votes.history(self.functions))
+        return self._analysis(self.responses(split=split))
+
+    def _analysis(self, data: pd.DataFrame) -> LFAnalysis:
+        return LFAnalysis(self.votes(data), self.functions, self._votes.history(self.functions))
 
     def suggest(self, n: int = 10) -> Suggestions:
         """Return labeling functions that the human labels of training rows suggest; see :func:`weaklm.suggest`.

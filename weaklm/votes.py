@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from weaklm import store as tables
-from weaklm.apply import ApplyMeta, LFApplier
+from weaklm.apply import MAX_ERROR_RATE, ApplyMeta, LFApplier
 from weaklm.errors import ProjectError
 from weaklm.functions import Function, code_hash
 from weaklm.lineage import function_source
@@ -67,7 +67,9 @@ class Votes:
                 missing.setdefault(todo.tobytes(), (todo, []))[1].append(function)
         applied = Applied(len(data), [function.name for function in functions])
         for todo, lacking in missing.values():
-            rate = self._options.get("max_error_rate", 0.01) * len(data) / todo.sum()  # of all rows, not of these few
+            rate = (
+                self._options.get("max_error_rate", MAX_ERROR_RATE) * len(data) / todo.sum()
+            )  # of all rows, not of these few
             options = self._options | {"max_error_rate": min(1.0, rate)}
             L, meta = LFApplier(lacking, progress=progress, **options).apply(data[todo], return_meta=True)
             self._keep(lacking, data.loc[todo, "id"], L, meta)

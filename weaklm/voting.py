@@ -5,6 +5,7 @@ preprocessor) is computed once a row and still at hand.
 """
 
 import copy
+import math
 import time
 import traceback
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -49,6 +50,15 @@ class Votes:
     confidence: NDArray[np.float32] | None
     failures: list[Failure]
     seconds: NDArray[np.float64]
+
+
+def most_failures(max_error_rate: float, n_rows: int) -> int:
+    """Return on how many of so many rows a function may fail.
+
+    >>> most_failures(0.29, 100)
+    29
+    """
+    return math.floor(max_error_rate * n_rows + 1e-9)  # 0.29 * 100 is a little less than 29
 
 
 class Voters:
