@@ -101,6 +101,15 @@ def test_compare_two_sources(folder: Path, capsys: pytest.CaptureFixture[str]) -
     assert json.loads(capsys.readouterr().out)["kind"] == "comparison"
 
 
+def test_a_batch_is_drawn_into_a_file(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    out = tmp_path / "batch.csv"
+    assert run("batch", 7, "-o", out, "-p", folder, "--json") == 0
+    drawn = json.loads(capsys.readouterr().out)
+    assert (drawn["purpose"], drawn["n_rows"], drawn["ids"]) == ("learn", 7, pd.read_csv(out, dtype=str)["id"].tolist())
+    assert run("batch", 7, "--purpose", "lern", "-p", folder) == 2
+    assert "expected one of learn, certify, debug" in capsys.readouterr().err
+
+
 def test_labels_are_added_once(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = load().annotations
     known = {row["id"] for row in load().responses.to_dict("records")}

@@ -169,15 +169,26 @@ def test_the_offset_is_the_minimum_of_its_objective() -> None:
     logit, design = rng.normal(size=60), rng.integers(0, 2, (60, 3)).astype(float)
     y = (rng.random(60) < special.expit(1 + 2 * logit - design[:, 0])).astype(np.int8)
 
+    weight = rng.uniform(0.2, 3, 60)
+
     def objective(theta: NDArray[np.float64]) -> float:
         z = np.exp(theta[0]) * logit + theta[1] + design @ theta[2:]
-        loss = -np.log(np.where(y == 1, special.expit(z), special.expit(-z))).sum()
+        loss = -weight @ np.log(np.where(y == 1, special.expit(z), special.expit(-z)))
         return float(loss + theta[2:] @ theta[2:] + 2 * theta[0] ** 2 + theta[1] ** 2 / 2)
 
     best = optimize.minimize(objective, np.zeros(5), method="Powell", options={"xtol": 1e-8, "ftol": 1e-12}).x
-    learned = ridge_offset(np.stack([np.zeros(60), logit], axis=1), design, y)
+    learned = ridge_offset(np.stack([np.zeros(60), logit], axis=1), design, y, weight)
     binary = [np.log(learned.scale), *np.diff(learned.intercept), *np.diff(learned.weights, axis=1)[:, 0]]
     assert binary == pytest.approx(best, abs=1e-3)
+
+
+def test_labels_count_by_one_over_their_chance() -> None:
+    L, truth = simulate([0.7, 0.7, 0.7], n=4000)
+    chance = np.where(truth == 1, 0.01, 0.04)
+    Y = np.where(np.random.default_rng(1).random(4000) < chance, truth, ABSTAIN)
+    share = (truth == 1).mean()
+    assert LabelModel().fit(L, Y, chance).class_balance_[1] == pytest.approx(share, abs=0.06)
+    assert LabelModel().fit(L, Y).class_balance_[1] < share - 0.2
 
 
 # Planted truth

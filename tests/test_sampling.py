@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from weaklm.errors import DataError, SettingsError
-from weaklm.sampling import combined, draw, slice_strata
+from weaklm.sampling import combined, draw, label_weights, slice_strata
 
 
 def test_the_chances_sum_to_the_number_of_rows_drawn() -> None:
@@ -88,3 +88,14 @@ def test_rows_in_several_slices_belong_to_the_rarest() -> None:
     S = np.array([[True, False], [True, True], [True, False], [False, False]])
     assert slice_strata(S, ["long", "legal"]).tolist() == ["long", "legal", "long", "rest"]
     assert slice_strata(np.zeros((2, 0), dtype=bool)).tolist() == ["rest", "rest"]
+
+
+def test_labels_weigh_one_over_their_chance_and_one_on_average() -> None:
+    weight = label_weights([True, True, False, True], [0.1, 0.2, 0.9, 0.2])
+    assert weight.tolist() == pytest.approx([1.5, 0.75, 0, 0.75])
+    assert label_weights([True, False, True]).tolist() == [1, 0, 1]
+
+
+def test_no_label_decides_alone() -> None:
+    weight = label_weights(np.ones(100, dtype=bool), np.r_[0.001, np.ones(99)])
+    assert weight[:2].tolist() == pytest.approx([5 / 1.04, 1 / 1.04])

@@ -20,6 +20,7 @@ from weaklm import __version__
 from weaklm.errors import GateError, SettingsError, WeaklmError
 
 if TYPE_CHECKING:
+    from weaklm.batches import Purpose
     from weaklm.project import Project
 
 app = typer.Typer(
@@ -76,7 +77,7 @@ def _top(version: Annotated[bool, typer.Option("--version", help="Print the vers
 
     \b
     The loop, verb by verb:
-      init  import  apply  lfs  suggest  fit  report  curate  train  generate  rescore  compare
+      init  import  apply  lfs  suggest  fit  batch  labels  report  curate  train  generate  rescore  compare
     or all at once: run. To see it work on shipped data: demo.
 
     \b
@@ -130,6 +131,48 @@ def import_(
         path, source=source, split=split, columns=_pairs(column, "--column"), keep=keep or None
     )
     _show(imported, as_json)
+
+
+@app.command()
+def batch(
+    n: int,
+    out: Annotated[Path, typer.Option("--out", "-o", help="The CSV file to write.")] = Path("batch.csv"),
+    purpose: Annotated[str, typer.Option(help="learn, certify or debug.")] = "learn",
+    split: Annotated[str | None, typer.Option(help="Draw from this split only.")] = None,
+    source: Annotated[str | None, typer.Option(help="Draw from this model source only.")] = None,
+    drawn_from: Annotated[float, typer.Option(help="With certify: the least score.")] = 0.5,
+    function: Annotated[str | None, typer.Option(help="With debug: the function to look at.")] = None,
+    seed: Annotated[int, typer.Option(help="Another seed draws other rows.")] = 0,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Draw N rows for people to label.
+
+    Writes them to a CSV file with empty columns label (ACCEPT or REJECT) and annotator: fill in as many as you like,
+    from the top, and give the file to `labels`. The chance of each row to be drawn is remembered, so that the labels
+    can train, calibrate and estimate.
+
+    \b
+    Examples:
+      python -m weaklm batch 50
+      python -m weaklm batch 100 --purpose certify --drawn-from 0.8 -o certify.csv
+      python -m weaklm batch 20 --purpose debug --function says_sorry
+    """
+    drawn = _open(project).batch(
+        n,
+        purpose=_purpose(purpose),
+        split=split,
+        source=source,
+        drawn_from=drawn_from,
+        function=function,
+        random_state=seed,
+    )
+    path = drawn.to_csv(out)
+    _show(
+        drawn.to_dict() | {"path": str(path)},
+        as_json,
+        f"{drawn}, in {path}; fill in label and annotator, then run labels {path}",
+    )
 
 
 @app.command()
@@ -437,6 +480,17 @@ def _responses(path: Path | None, column: list[str] | None) -> Any:
     from weaklm.data import read
 
     return read(path, columns=_pairs(column, "--column"))
+
+
+def _purpose(text: str) -> "Purpose":
+    from typing import get_args
+
+    from weaklm.batches import Purpose
+
+    for purpose in get_args(Purpose):
+        if text == purpose:
+            return purpose
+    raise typer.BadParameter(f"--purpose {text}: expected one of {', '.join(get_args(Purpose))}")
 
 
 def _open(folder: Path) -> "Project":

@@ -66,7 +66,7 @@ class DawidSkene(Voter):
 
     def fit(self, L: ArrayLike, Y: ArrayLike | None = None) -> Self:
         """Learn from votes, and from human labels where there are any (-1 where not)."""
-        votes, labels = self._start(L, Y)
+        votes, labels, _ = self._start(L, Y)
         reason = unfit_for_dawid_skene(votes, self.cardinality)
         if reason and not self.force:
             raise ModelError(f"Dawid-Skene is not for these votes: {reason}. Use LabelModel, or force=True.")

@@ -20,10 +20,10 @@ class Offset:
     weights: Floats
 
 
-def ridge_offset(scores: Floats, design: Floats, y: Votes) -> Offset:
+def ridge_offset(scores: Floats, design: Floats, y: Votes, weight: Floats) -> Offset:
     """Return the ridge multinomial correction of scores (n, cardinality) that explains the labels y (n,) best.
 
-    Minimises the negative log-likelihood plus 2 weights² + 2 log(scale)² + intercept²: no label leaves the scores as
+    Minimises the negative log-likelihood, each label by its weight (n,), plus 2 weights² + 2 log(scale)² + intercept²: no label leaves the scores as
     they are, many labels make it a ridge logistic regression on the votes. ``design`` is (n, n_columns), ones where a
     function cast a vote. With two classes the penalties equal those of a binary model with weights² + intercept² / 2.
     """
@@ -34,8 +34,8 @@ def ridge_offset(scores: Floats, design: Floats, y: Votes) -> Offset:
         log_scale, intercept, weights = theta[0], theta[1 : k + 1], theta[k + 1 :].reshape(-1, k)
         scaled = np.exp(log_scale) * scores
         z = scaled + intercept + design @ weights
-        residual = special.softmax(z, axis=1) - truth
-        value = special.logsumexp(z, axis=1).sum() - z[np.arange(n), y].sum()
+        residual = (special.softmax(z, axis=1) - truth) * weight[:, None]
+        value = weight @ (special.logsumexp(z, axis=1) - z[np.arange(n), y])
         value += 2 * (weights**2).sum() + 2 * log_scale**2 + (intercept**2).sum()
         slopes = [
             [(residual * scaled).sum() + 4 * log_scale],

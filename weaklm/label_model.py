@@ -39,7 +39,8 @@ class LabelModel(Voter):
     ``anchor``; functions that agree more than chance explains share their weight; the class balance is given or taken
     from human labels, never learned from votes: without these three, EM collapses on functions that vote one class
     only. With 10 human labels a class, on examples with votes and not all the same, a ridge logistic model corrects
-    each function's vote for each class by what people said; they are taken to be drawn at random.
+    each function's vote for each class by what people said; they are taken to be an even draw, unless their chances
+    are given.
 
     Source: the one-coin model of Dawid and Skene (1979), fitted by maximum a posteriori. We depart from it twice. The
     class balance does not outvote functions: where a class is rarer than others, a lone vote for it is as sure as its
@@ -99,18 +100,22 @@ class LabelModel(Voter):
         self.anchor = anchor
         self.anchor_weight = anchor_weight
 
-    def fit(self, L: ArrayLike, Y: ArrayLike | None = None) -> Self:
-        """Learn from votes, and from human labels where there are any (-1 where not)."""
+    def fit(self, L: ArrayLike, Y: ArrayLike | None = None, inclusion: ArrayLike | None = None) -> Self:
+        """Learn from votes, and from human labels where there are any (-1 where not).
+
+        ``inclusion`` (n_examples,) is the chance that each example had to be labelled, where it differed (see
+        :func:`weaklm.sampling.draw`): a label then weighs 1 / chance.
+        """
         if not 1 / self.cardinality < self.anchor <= 0.95 or self.anchor_weight < 0:
             raise ModelError(
                 f"anchor is {self.anchor!r} and anchor_weight {self.anchor_weight!r}; an accuracy over "
                 f"{1 / self.cardinality:.2f} and up to 0.95, and a weight of at least 0, are expected"
             )
-        votes, labels = self._start(L, Y)
+        votes, labels, weight = self._start(L, Y, inclusion)
         sample = spread_rows(len(votes), _ROWS_TO_LEARN_FROM)
         rows, counts = distinct_rows(votes if len(sample) == len(votes) else votes[sample])
         self._learn_accuracies(rows, counts)
-        self._learn_offsets(votes, labels)
+        self._learn_offsets(votes, labels, weight)
         return self
 
     def contributions(self, L: ArrayLike) -> Floats:
@@ -201,7 +206,7 @@ class LabelModel(Voter):
         held = 10 + anchor_weight * n_votes  # at least ten votes' worth, so that rare functions stay there
         return np.clip((right + held * self.anchor) / (n_votes + held), 1 / self.cardinality, 0.95)
 
-    def _learn_offsets(self, votes: Votes, labels: Votes) -> None:
+    def _learn_offsets(self, votes: Votes, labels: Votes, weight: Floats) -> None:
         """Correct the scores by human labels: a ridge logistic model of each vote for each class.
 
         Too few labels, or of one class only, say less than the votes do and are used for the class balance alone.
@@ -214,7 +219,7 @@ class LabelModel(Voter):
         ones = planes(seen, self.cardinality)
         design = np.hstack([plane if isinstance(plane, np.ndarray) else plane.toarray() for plane in ones])
         cast = design.any(axis=0)
-        learned = ridge_offset(self._scores(ones).T, design[:, cast], y)
+        learned = ridge_offset(self._scores(ones).T, design[:, cast], y, weight[gold])
         self.scale_, self.intercept_ = learned.scale, learned.intercept
         self.offsets_.reshape(-1, self.cardinality)[cast] = learned.weights
 

@@ -21,7 +21,9 @@ from numpy.typing import NDArray
 
 from weaklm import settings as project_settings
 from weaklm.analysis import LFAnalysis
+from weaklm.apply import SFApplier
 from weaklm.atomic import atomic_file
+from weaklm.batches import Batch, Batches, Purpose, from_score_on, opposed
 from weaklm.comparison import Comparison
 from weaklm.curation import QualityDataset, curate
 from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete, read
@@ -35,6 +37,7 @@ from weaklm.quality import QualityModel
 from weaklm.report import Report
 from weaklm.responses import HELD_OUT, Imported, Responses
 from weaklm.runs import Runs, fingerprint, run_key
+from weaklm.sampling import draw, slice_strata
 from weaklm.store import Store
 from weaklm.suggestions import Suggestions, suggest
 from weaklm.votes import Applied, Votes, version
@@ -96,6 +99,7 @@ class Project:
         self.store = Store(self.folder)
         self._responses = Responses(self.store, **self.settings["split"])
         self._votes = Votes(self.store, **self.settings["apply"])
+        self._batches = Batches(self.store)
         self._runs = Runs(self.store)
         self._functions: list[Function] | None = None
         self._slices: list[Function] | None = None
@@ -207,6 +211,54 @@ class Project:
     def add_labels(self, labels: pd.DataFrame | str | Path) -> int:
         """Add human labels and return how many are new; see :meth:`weaklm.responses.Responses.add_labels`."""
         return self._responses.add_labels(labels)
+
+    def batch(
+        self,
+        n: int,
+        *,
+        purpose: Purpose = "learn",
+        split: str | None = None,
+        source: str | Sequence[str] | None = None,
+        drawn_from: float = 0.5,
+        function: str | None = None,
+        random_state: int = 0,
+    ) -> Batch:
+        """Return ``n`` rows for people to label, drawn with chances that the project remembers.
+
+        ``batch.to_csv(path)`` writes them out; the same file, filled in, goes to :meth:`add_labels`.
+
+        Parameters
+        ----------
+        purpose
+            "learn": for training, calibration and estimates; half even, half where the score is unsure (all even
+            before the first fit), within slices. "certify": for ``curate(max_bad_rate=...)``, even among training rows
+            that score at least ``drawn_from``; these labels train nothing. "debug": where ``function`` speaks most
+            against the score; they estimate nothing.
+        split
+            Where the rows come from: all of them unless named; "train" for "certify".
+        """
+        data = self.responses(source, split or ("train" if purpose == "certify" else None))
+        Y = labels_of(data)
+        settings: dict[str, Any] = {"n": n, "split": split, "source": source, "random_state": random_state}
+        if purpose == "certify":
+            drawn = from_score_on(self.scores(data), Y, n, drawn_from, random_state)
+            settings["drawn_from"] = drawn_from
+        elif purpose == "debug":
+            names = [f.name for f in self.functions]
+            if function not in names:
+                raise ProjectError(f"there is no function {function!r} to debug; {nearest(str(function), names)}")
+            drawn = opposed(self.votes(data)[:, names.index(function)], self.scores(data), Y, n)
+            settings["function"] = function
+        else:
+            score = self.scores(data) if self._runs.all("fit") else np.full(len(data), 0.5)
+            strata = slice_strata(SFApplier(self.slices).apply(data)) if self.slices else None
+            drawn = draw(score, n, strata=strata, labelled=Y != ABSTAIN, random_state=random_state)
+        return self._batches.add(purpose, data, drawn, settings)
+
+    def batches(self) -> pd.DataFrame:
+        """Return one row a batch, the oldest first: what it is for, how large it is, how much of it is labelled."""
+        data = self.responses()
+        return self._batches.to_frame(labels_of(data), data)
 
     def sources(self) -> list[str]:
         """Return the names of the model sources, in order of import."""

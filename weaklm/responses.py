@@ -109,6 +109,12 @@ class Responses:
                 f"{len(unknown)} labels are for ids that the project does not have, such as {min(unknown)!r}"
             )
         checked = human_labels(frame.rename(columns={"label": HUMAN_LABEL}))
+        nameless = (checked != ABSTAIN) & (frame["annotator"].isna() | (frame["annotator"] == "")).to_numpy()
+        if nameless.any():
+            raise DataError(
+                f"the label of {frame['id'].iloc[int(np.argmax(nameless))]!r} has no annotator; expected the name of "
+                "who labelled, so that two opinions on one row stay apart"
+            )
         rows = zip(frame["id"].astype(str), frame["annotator"].astype(str), checked, strict=True)
         with self.store.write() as connection:
             return self._append_labels(

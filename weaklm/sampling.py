@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from weaklm.errors import DataError, SettingsError
+from weaklm.survey import chances
 
 Numbers = NDArray[np.float64]
 
@@ -115,6 +116,23 @@ def combined(*inclusions: ArrayLike) -> Numbers:
     """
     missed = np.prod([1 - np.asarray(inclusion, dtype=float) for inclusion in inclusions], axis=0)
     return np.asarray(1 - missed, dtype=np.float64)
+
+
+def label_weights(labelled: ArrayLike, inclusion: ArrayLike | None = None, *, most: float = 5.0) -> Numbers:
+    """Return the weight (n_rows,) of each label in training: 1 / chance, 1 on average; 0 for rows without a label.
+
+    Weights above ``most`` times the median are cut to that: a row that was hardly ever drawn shall not decide alone (trimming; it trades
+    a little bias for much variance). Without chances all labels weigh 1.
+
+    >>> label_weights([True, False, True], [0.5, 0.1, 0.25]).round(2).tolist()
+    [0.67, 0.0, 1.33]
+    """
+    is_labelled = np.asarray(labelled, dtype=bool)
+    if inclusion is None or not is_labelled.any():
+        return is_labelled.astype(np.float64)
+    weight = np.where(is_labelled, 1 / np.where(is_labelled, chances(inclusion, is_labelled), 1.0), 0.0)
+    weight = np.minimum(weight, most * np.median(weight[is_labelled]))
+    return np.asarray(weight / weight[is_labelled].mean(), dtype=np.float64)
 
 
 def _joined(part: NDArray[np.int64], free: NDArray[np.bool_], n: int) -> NDArray[np.int64]:

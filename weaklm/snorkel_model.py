@@ -58,7 +58,7 @@ class SnorkelLabelModel(Voter):
 
     def fit(self, L: ArrayLike, Y: ArrayLike | None = None) -> Self:
         """Learn from votes; human labels (-1 where there are none) give the class balance only."""
-        votes, _ = self._start(L, Y)
+        votes, _, _ = self._start(L, Y)
         if self.n_functions_ < 3:
             raise ModelError(
                 f"Snorkel's label model needs the votes of at least 3 functions, L has {self.n_functions_}; "

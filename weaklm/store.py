@@ -19,7 +19,7 @@ from weaklm.data import content_hash
 from weaklm.errors import ProjectError
 from weaklm.exchange import write_parquet
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 
 _metadata = sa.MetaData()
 _meta = sa.Table("meta", _metadata, sa.Column("key", sa.String, primary_key=True), sa.Column("value", sa.String))
@@ -50,6 +50,15 @@ annotations = sa.Table(  # append-only: the newest row of an example by an annot
     sa.Column("example_id", sa.String, index=True, nullable=False),
     sa.Column("annotator", sa.String, nullable=False),
     sa.Column("label", sa.String, nullable=False),
+    sa.Column("created", sa.String, nullable=False),
+)
+batches = sa.Table(  # rows that people were asked to label; a part of kind "batches" has the chance of each row
+    "batches",
+    _metadata,
+    sa.Column("number", sa.Integer, primary_key=True),
+    sa.Column("id", sa.String, unique=True, nullable=False),
+    sa.Column("purpose", sa.String, nullable=False),
+    sa.Column("settings", sa.JSON, nullable=False),
     sa.Column("created", sa.String, nullable=False),
 )
 function_versions = sa.Table(
@@ -188,7 +197,7 @@ def _check_version(connection: sa.Connection, folder: Path) -> None:
     version = connection.execute(query).scalar_one_or_none()
     if version is None:
         connection.execute(_meta.insert().values(key="schema_version", value=str(SCHEMA_VERSION)))
-    elif version == "1":  # it lacked a table, which is there now
+    elif version in ("1", "2"):  # they lacked tables, which are there now
         connection.execute(_meta.update().where(_meta.c.key == "schema_version").values(value=str(SCHEMA_VERSION)))
     elif version != str(SCHEMA_VERSION):
         raise ProjectError(

@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from weaklm.data import ABSTAIN
 from weaklm.errors import ModelError, nearest
+from weaklm.sampling import label_weights
 from weaklm.vote_matrix import Floats, Votes, blocks, check_labels, check_votes
 
 COMMON_MODE = (
@@ -109,8 +110,10 @@ class Voter:
         """Return the probability of each class for a block of votes, shape (cardinality, n)."""
         raise NotImplementedError
 
-    def _start(self, L: ArrayLike, Y: ArrayLike | None) -> tuple[Votes, Votes]:
-        """Return checked votes and labels, and settle the class balance."""
+    def _start(
+        self, L: ArrayLike, Y: ArrayLike | None, inclusion: ArrayLike | None = None
+    ) -> tuple[Votes, Votes, Floats]:
+        """Return checked votes, labels and the labels' weights, and settle the class balance."""
         votes = check_votes(L, self.cardinality, some=True)
         labels = check_labels(Y, len(votes), self.cardinality)
         if votes.max(initial=ABSTAIN) == ABSTAIN:
@@ -119,14 +122,16 @@ class Voter:
                 "so there is nothing to learn from. Look at LFAnalysis(L).lf_summary() and widen their conditions."
             )
         self.n_human_ = int((labels != ABSTAIN).sum())
-        self.class_balance_ = self._balance(labels)
+        weight = label_weights(labels != ABSTAIN, inclusion)
+        self.class_balance_ = self._balance(labels, weight)
         self.n_functions_ = votes.shape[1]
-        return votes, labels
+        return votes, labels, weight
 
-    def _balance(self, labels: Votes) -> Floats:
+    def _balance(self, labels: Votes, weight: Floats) -> Floats:
         """Return the given class balance, or the labels' with one added to each class: uniform without labels."""
         if self.class_balance is None:
-            counts = np.bincount(labels[labels != ABSTAIN], minlength=self.cardinality) + 1.0
+            known = labels != ABSTAIN
+            counts = np.bincount(labels[known], weight[known], minlength=self.cardinality) + 1.0
             return counts / counts.sum()
         balance = np.asarray(self.class_balance, np.float64)
         if balance.shape != (self.cardinality,) or not (balance > 0).all() or abs(balance.sum() - 1) > 1e-6:
