@@ -9,6 +9,7 @@ import pandas as pd
 import pytest
 
 from weaklm import ABSTAIN, ACCEPT, REJECT
+from weaklm.batches import Purpose
 from weaklm.data import human_labels
 from weaklm.errors import DataError, ProjectError, SettingsError
 from weaklm.functions import labeling_function, slicing_function
@@ -47,9 +48,9 @@ def labelled(ids: Any, label: str = "ACCEPT") -> pd.DataFrame:
     return pd.DataFrame({"id": list(ids), "label": label, "annotator": "ann"})
 
 
-def estimable(project: Project) -> tuple[Any, Any]:
+def estimable(project: Project, *purposes: Purpose) -> tuple[Any, Any]:
     data = project.responses()
-    return project._batches.estimable(data, human_labels(data))
+    return project._batches.estimable(data, human_labels(data), purposes or ("learn",))
 
 
 def test_a_batch_draws_from_all_rows_and_from_every_slice(project: Project) -> None:
@@ -110,7 +111,8 @@ def test_a_batch_to_certify_is_even_above_a_score(project: Project) -> None:
     batch = project.batch(5, purpose="certify", drawn_from=0.5)
     assert (score[batch.rows["id"]] >= 0.5).all()
     project.add_labels(labelled(batch.rows["id"]))
-    _, inclusion = estimable(project)
+    assert (estimable(project)[0] == ABSTAIN).all()  # above a score only, they say nothing of all rows
+    _, inclusion = estimable(project, "learn", "certify")
     assert set(np.round(inclusion, 9)) == {0.0, round(5 / int((score >= 0.5).sum()), 9)}
 
 

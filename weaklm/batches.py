@@ -27,7 +27,7 @@ _SHOWN = ("id", "instruction", "context", "prompt_prefix", "response", "source")
 
 
 @dataclass(frozen=True)
-class Batch:
+class AnnotationBatch:
     """Some rows for people to label, in random order: the first k of them are as good a batch as all.
 
     Attributes
@@ -91,7 +91,7 @@ class Batches:
     def __init__(self, store: Store) -> None:
         self._store = store
 
-    def add(self, purpose: Purpose, data: pd.DataFrame, drawn: Draw, settings: Mapping[str, Any]) -> Batch:
+    def add(self, purpose: Purpose, data: pd.DataFrame, drawn: Draw, settings: Mapping[str, Any]) -> AnnotationBatch:
         """Keep a draw from the rows of ``data`` as a batch, with the chance of every row; return it."""
         if purpose not in get_args(Purpose):
             raise SettingsError(f"purpose is {purpose!r}; {nearest(str(purpose), get_args(Purpose))}")
@@ -104,16 +104,16 @@ class Batches:
             values = {"id": batch_id, "purpose": purpose, "settings": dict(settings), "created": now()}
             connection.execute(tables.batches.insert().values(values))
             self._store.add_part(connection, "batches", batch_id, kept)
-        return Batch(batch_id, purpose, _shown(data.iloc[drawn.rows]))
+        return AnnotationBatch(batch_id, purpose, _shown(data.iloc[drawn.rows]))
 
-    def get(self, batch_id: str, data: pd.DataFrame) -> Batch:
+    def get(self, batch_id: str, data: pd.DataFrame) -> AnnotationBatch:
         """Return a batch by its id; ``data`` are the responses of the project."""
         known = self._all()
         if batch_id not in known:
             raise ProjectError(f"there is no batch {batch_id!r}; {nearest(batch_id, known)}")
         kept = self._rows(batch_id)
         ids = kept[kept["place"] >= 0].sort_values("place")["id"]
-        return Batch(batch_id, known[batch_id]["purpose"], _shown(data.set_index("id", drop=False).loc[ids]))
+        return AnnotationBatch(batch_id, known[batch_id]["purpose"], _shown(data.set_index("id", drop=False).loc[ids]))
 
     def to_frame(self, Y: NDArray[np.int8], data: pd.DataFrame) -> pd.DataFrame:
         """Return one row a batch, the oldest first: id, purpose, rows, how many of them have a label, settings."""
@@ -126,7 +126,7 @@ class Batches:
         return pd.DataFrame(rows)
 
     def estimable(
-        self, data: pd.DataFrame, Y: NDArray[np.int8], purposes: tuple[str, ...] = ("learn", "certify")
+        self, data: pd.DataFrame, Y: NDArray[np.int8], purposes: tuple[Purpose, ...] = ("learn",)
     ) -> tuple[NDArray[np.int8], NDArray[np.float64] | None]:
         """Return the labels (n,) that an estimate may use, -1 for the others, and the chance of each row to have one.
 

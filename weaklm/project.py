@@ -23,7 +23,7 @@ from weaklm import settings as project_settings
 from weaklm.analysis import LFAnalysis
 from weaklm.apply import SFApplier
 from weaklm.atomic import atomic_file
-from weaklm.batches import Batch, Batches, Purpose, from_score_on, opposed
+from weaklm.batches import AnnotationBatch, Batches, Purpose, from_score_on, opposed
 from weaklm.comparison import Comparison
 from weaklm.curation import QualityDataset, curate
 from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete, read
@@ -222,7 +222,7 @@ class Project:
         drawn_from: float = 0.5,
         function: str | None = None,
         random_state: int = 0,
-    ) -> Batch:
+    ) -> AnnotationBatch:
         """Return ``n`` rows for people to label, drawn with chances that the project remembers.
 
         ``batch.to_csv(path)`` writes them out; the same file, filled in, goes to :meth:`add_labels`.
