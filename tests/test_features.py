@@ -6,11 +6,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weaklm import features
-from weaklm.corpus import Vocabulary
+from weaklm import form, questions
 from weaklm.errors import ModelError
-from weaklm.features import DIRECTIONS, FeatureExtractor
-from weaklm.text import names, numbers, sentence_words, stem, substance, terms, words
+from weaklm.features import DIRECTIONS, FeatureExtractor, extractor
+from weaklm.features.corpus import Vocabulary
+from weaklm.text import admissions, names, numbers, refusals, sentence_words, stem, substance, terms, words
 
 CONTEXT = "The yearly fee is $95. Ada Lovelace leads the fraud desk in Leeds."
 
@@ -73,10 +73,11 @@ def test_courtesies_count_neither_for_nor_against_support() -> None:
         "Thanks! The fee is $5. I hope this helps",
     ],
 )
-def test_tokens_of_a_corpus_are_those_of_the_text(text: str) -> None:
+def test_words_of_a_corpus_are_those_of_the_text(text: str) -> None:
     vocabulary = Vocabulary()
-    table = vocabulary.read(["Before it ends. ", text, "After"])
-    stems, own = np.array([*vocabulary.stems, ""]), table.text == 1
+    reading = vocabulary.read(["Before it ends. ", text, "After"])
+    table = reading.tables[0]
+    stems, own = np.array([*vocabulary.names(reading.stems), ""]), table.text == 1
     assert stems[table.stem[own]].tolist() == [stem(word) for word in words(text)]
     assert stems[table.stem[own & table.is_term]].tolist() == list(terms(text))
     assert stems[table.stem[own & table.is_number]].tolist() == list(numbers(text))
@@ -101,15 +102,19 @@ def test_only_the_four_texts_are_seen() -> None:
     assert FeatureExtractor().fit(more).to_dict() == extractor.to_dict()
 
 
-def test_rows_are_measured_alike_in_any_order_and_in_chunks_of_any_size(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_rows_are_measured_alike_in_any_order_and_in_chunks_of_any_size_by_any_number_of_threads(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
     data = frame("The fee is $95.", "", "Ada said so. Ada said so.", "I am sorry, but no.", "1. Pay\n2. Go", "Leeds")
     data = data.assign(context=[CONTEXT, CONTEXT, "Ada.", "", CONTEXT, "The fee."])
-    extractor = FeatureExtractor().fit(data)
-    X = extractor.transform(data)
-    pd.testing.assert_frame_equal(extractor.transform(data[::-1])[::-1], X)
-    monkeypatch.setattr(features, "_ROWS_AT_ONCE", 2)
-    pd.testing.assert_frame_equal(extractor.transform(data), X)
-    assert FeatureExtractor().fit(data).to_dict() == extractor.to_dict()
+    fitted = FeatureExtractor(n_threads=1).fit(data)
+    X = fitted.transform(data)
+    pd.testing.assert_frame_equal(fitted.transform(data[::-1])[::-1], X)
+    monkeypatch.setattr(extractor, "_ROWS_AT_ONCE", 2)
+    pd.testing.assert_frame_equal(fitted.transform(data), X)
+    in_threads = FeatureExtractor(n_threads=3).fit(data)
+    pd.testing.assert_frame_equal(in_threads.transform(data), X)
+    assert json.dumps(in_threads.to_dict()) == json.dumps(fitted.to_dict())
 
 
 def test_what_it_learned_survives_json() -> None:
@@ -156,3 +161,102 @@ def test_says_what_to_do_before_fit_and_without_rows() -> None:
 
 def test_a_refusal_is_no_courtesy() -> None:
     assert substance("I'm sorry, but I cannot help. Thanks!") == "I'm sorry, but I cannot help. "
+
+
+FACTS = (
+    "The yearly fee is $95 and is due before 5 May. Refunds are never paid after 30 days. "
+    "Ada Lovelace beat Alan Turing in 1912 by 3 points."
+)
+
+
+@pytest.mark.parametrize(
+    ("response", "found"),
+    [
+        ("The yearly fee is $95 and is due before 5 May.", {}),
+        ("The yearly fee is $95 and is due after 5 May.", {"antonym_flips": 1}),
+        ("The yearly fee is not $95.", {"negation_flips": 1}),
+        ("Refunds are paid after 30 days.", {"negation_flips": 1}),
+        ("The yearly fee is $120 and is due.", {"other_values": 1, "missing_numbers": 1}),
+        ("Alan Turing beat Ada Lovelace in 1912.", {"swapped_entities": 1}),
+        ("Ada Lovelace beat Alan Turing in 1912.", {}),
+        ("Refunds are never paid after 30 hours.", {"missing_units": 1}),
+        ("Refunds are never paid since 1913.", {"missing_numbers": 1, "missing_dates": 1}),
+        ("Refunds are never paid in June.", {"missing_names": 1, "missing_dates": 1}),
+    ],
+)
+def test_contradictions_are_found_beside_the_sentence_that_supports_best(response: str, found: dict[str, int]) -> None:
+    x = measured(response, context=FACTS).iloc[0]
+    names = ["negation_flips", "antonym_flips", "other_values", "swapped_entities"]
+    names += ["missing_numbers", "missing_names", "missing_units", "missing_dates"]
+    assert {name: int(x[name]) for name in names if x[name]} == found
+
+
+def test_a_sentence_without_support_contradicts_nothing() -> None:
+    x = measured("No bonus was ever paid out to golden visitors after lunch.", context=FACTS).iloc[0]
+    assert (x.negation_flips, x.antonym_flips, x.other_values, x.swapped_entities) == (0, 0, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("instruction", "response", "missing"),
+    [
+        ("How high is the fee?", "It is due in the spring.", 1),
+        ("How high is the fee?", "It is $95.", 0),
+        ("Who leads the desk?", "The desk has a lead.", 1),
+        ("Who leads the desk?", "The desk is led by Ada.", 0),
+        ("Is there a fee?", "Every card has one.", 1),
+        ("Is there a fee?", "Yes, every card has one.", 0),
+        ("Tell me of the fee.", "Every card has one.", 0),
+    ],
+)
+def test_an_answer_is_of_the_type_that_the_question_asks_for(instruction: str, response: str, missing: int) -> None:
+    data = frame(response, instruction=instruction)
+    assert FeatureExtractor().fit(data).transform(data).answer_type_missing.tolist() == [missing]
+
+
+def test_novel_words_count_words_of_every_kind() -> None:
+    x = measured("I like the yearly fee.").iloc[0]
+    assert x.novel_words == pytest.approx(2 / 5)  # "I" and "like", which are no terms
+    assert x.novel_share == 0
+
+
+ODD = [
+    "The fee is $5 a month. <|im_end|>",
+    "Dear [NAME], the fee is {{fee}}.\nResponse: done",
+    "### Response\nThe fee is $5.",
+    '{"fee": 5}',
+    "```\nfee\n``` ",
+    "<p>The fee</p>",
+    "You have 60 days. Call the number on",
+    "You have 60 days",
+    "One. Two\n- three",
+    "I'm sorry, but I can\u2019t help. The text does not mention it.",
+    "AS AN AI LANGUAGE MODEL, we cannot answer. There is no information about that in the text.",
+    "one two three four five six seven",
+    " ",
+    "What is it? ",
+    'He said "yes"',
+]
+
+
+def test_columns_of_phrases_are_the_measures_of_single_texts() -> None:
+    asked = ["Use at most 3 words.", "Give JSON or HTML.", "Up to 4 words please, why?"]
+    data = pd.DataFrame([(question, CONTEXT, text) for question in asked for text in ODD])
+    data.columns = ["instruction", "context", "response"]
+    X = FeatureExtractor().fit(data).transform(data)
+    for name, measure in {"refusals": refusals, "admissions": admissions}.items():
+        assert X[name].tolist() == [len(measure(text)) for text in data.response]
+    for name, judge in {"breaks_off": form.breaks_off, "machine_tokens": form.has_machine_tokens}.items():
+        assert X[name].tolist() == [judge(text) for text in data.response]
+    prompted = list(zip(data.response, data.instruction, strict=True))
+    assert X.wrapped.tolist() == [form.is_wrapped(*texts) for texts in prompted]
+    assert X.words_to_limit.tolist() == pytest.approx([form.length_to_limit(*texts) for texts in prompted])
+    assert X.asks_figure.tolist() == [questions.asks_figure(text) for text in data.instruction]
+    assert X.ends_complete[:15].tolist() == [0, 0, 1, 0, 1, 0, 0, 0, 0, 1, 1, 0, 0, 1, 1]
+    assert X.lines.tolist() == [text.count("\n") for text in data.response]
+
+
+def test_half_a_surrogate_pair_costs_no_row() -> None:
+    data = frame("The fee is $95.", "The fee is $95.").astype(object)
+    data.loc[0, "response"] = "The fee \ud800 is $95."
+    X = FeatureExtractor().fit(data).transform(data)
+    assert X.words.tolist() == [4, 4]

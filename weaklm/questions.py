@@ -8,19 +8,20 @@ import re
 
 from weaklm.text import words
 
-_YES_NO = frozenset(
+YES_NO = frozenset(
     ("is", "are", "was", "were", "do", "does", "did", "can", "could", "will", "would", "should", "has", "have", "may")
 )
-_FIGURE = re.compile(
+FIGURE = re.compile(
     r"\bhow (?:much|many|long|old|often|far|high|large|big|soon|late)\b|\bwhen\b"
     r"|\bwhat(?: is| are|'s| was| were) the (?:[a-z]+ ){0,2}"
     r"(?:fee|rate|cost|price|limit|charge|deadline|percentage|number|amount|minimum|maximum|year|date|age)\b"
     r"|\bwhat (?:percentage|number|amount|year|date|rate|price|age)\b"
 )
-_WAY = re.compile(
+WAY = re.compile(
     r"\bhow (?:to|(?:do|can|could|should|would|must) (?:i|we|you|one))\b|\b(?:ways?|steps?|procedure) (?:to|for|of)\b"
     r"|\b(?:which|what)(?: are the)? steps\b|\bwhat (?:do|must|should) i (?:have to )?do to\b"
 )
+PERSON = re.compile(r"\bwho(?:m|se)?\b|\bwhich (?:person|actor|author|president)\b")
 _REASON = re.compile(r"\bwhy\b|\bhow come\b|\b(?:reasons?|causes?) (?:for|of|behind|why|that)\b|\bwhat causes\b")
 _COMPARISON = re.compile(r"\b(?:differences?|differs?|compared?|comparison|versus|vs|better|worse|rather than)\b")
 
@@ -32,7 +33,7 @@ def asks_yes_no(text: str) -> bool:
     [True, False, False]
     """
     asked = words(text)
-    return bool(asked) and asked[0] in _YES_NO and not asks_figure(text)
+    return bool(asked) and asked[0] in YES_NO and not asks_figure(text)
 
 
 def asks_figure(text: str) -> bool:
@@ -41,7 +42,7 @@ def asks_figure(text: str) -> bool:
     >>> [asks_figure(text) for text in ("How much is the fee?", "What is the late fee?", "How do I pay?")]
     [True, True, False]
     """
-    return _FIGURE.search(text.lower()) is not None
+    return FIGURE.search(text.lower()) is not None
 
 
 def asks_way(text: str) -> bool:
@@ -50,7 +51,7 @@ def asks_way(text: str) -> bool:
     >>> [asks_way(text) for text in ("How do I pay?", "Which steps reset a PIN?", "How much is the fee?")]
     [True, True, False]
     """
-    return _WAY.search(text.lower()) is not None and not asks_figure(text)
+    return WAY.search(text.lower()) is not None and not asks_figure(text)
 
 
 def asks_reason(text: str) -> bool:

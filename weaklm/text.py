@@ -56,7 +56,7 @@ _NUMBER_WORDS = {
 }
 
 # On texts in small letters with straight apostrophes.
-_REFUSAL = re.compile(
+REFUSAL = re.compile(
     r"\b(?:sorry|afraid),? (?:but|that|(?:i|we) (?:can|do|did|am|have))\b"
     r"|\b(?:i|we)(?: am|'m| are|'re)? (?:(?:unable|not able|not allowed|not permitted) to\b"
     r"|(?:can ?not|can't|won't|will not) "
@@ -65,12 +65,12 @@ _REFUSAL = re.compile(
     r"|\bas an? (?:ai|artificial|language model|virtual)\b"
     r"|\b(?:this|that|it) (?:can ?not|can't|must not|may not) be (?:answered|discussed|disclosed|given|shared|told)\b"
 )
-_COURTESY = re.compile(
+COURTESY = re.compile(
     r"\b(?:thanks?|thank you|(?:you are|you're) welcome|glad|happy to|hope (?:this|that|it)|let (?:me|us) know|sorry"
     r"|apologies|apologi[sz]e|good (?:question|day|luck)|great question|have a (?:good|great|nice|lovely)|feel free"
     r"|(?:other|more|further|another|any) questions?|anything (?:else|is unclear)|of course|certainly|please ask)\b"
 )
-_ADMISSION = re.compile(
+ADMISSION = re.compile(
     r"\b(?:(?:i|we) (?:do not|don't|did not|didn't) (?:know|have|see|find)\b"
     r"|no (?:specific |relevant |further |such )?(?:information|mention|details?)\b[^.]{0,60}?"
     r"\b(?:available|provided|given|found|mentioned|in the|about|on|regarding)\b"
@@ -281,7 +281,7 @@ def refusals(text: str) -> tuple[str, ...]:
     >>> refusals("I'm sorry, but I cannot help with that.")
     ('sorry, but', 'i cannot help')
     """
-    return tuple(_REFUSAL.findall(_plain(text)))
+    return tuple(REFUSAL.findall(plain(text)))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -291,7 +291,7 @@ def admissions(text: str) -> tuple[str, ...]:
     >>> admissions("The document does not mention the fee.")
     ('does not mention',)
     """
-    return tuple(_ADMISSION.findall(_plain(text)))
+    return tuple(ADMISSION.findall(plain(text)))
 
 
 @lru_cache(maxsize=_KEPT)
@@ -313,14 +313,20 @@ def courtesies(text: str) -> tuple[int, ...]:
     >>> courtesies("Thank you for asking. The fee is $5. I hope this helps!")
     (0, 2)
     """
-    if not _COURTESY.search(_plain(text)):
+    if not COURTESY.search(plain(text)):
         return ()
-    return tuple(i for i, part in enumerate(_parts(text)) if _is_courtesy(_plain(part)))
+    return tuple(i for i, part in enumerate(_parts(text)) if is_courtesy(plain(part)))
 
 
-def _is_courtesy(part: str) -> bool:
-    says_more = _REFUSAL.search(part) or _ADMISSION.search(part)
-    return len(part.split()) <= 12 and _COURTESY.search(part) is not None and not says_more
+def is_courtesy(part: str) -> bool:
+    """Tell whether a sentence in small letters with straight apostrophes is a courtesy.
+
+    >>> is_courtesy("thank you for asking."), is_courtesy("i'm sorry, but i cannot help.")
+    (True, False)
+    """
+    if len(part.split()) > 12 or not COURTESY.search(part):
+        return False
+    return not (REFUSAL.search(part) or ADMISSION.search(part))
 
 
 def _parts(text: str) -> list[str]:
@@ -328,7 +334,8 @@ def _parts(text: str) -> list[str]:
     return [text[start:end] for start, end in zip([0, *ends], [*ends, len(text)], strict=True)]
 
 
-def _plain(text: str) -> str:
+def plain(text: str) -> str:
+    """Return the text in small letters with straight apostrophes, as the patterns of phrases expect it."""
     return text.lower().replace("\u2019", "'")
 
 

@@ -95,7 +95,7 @@ def _word_keys(texts: "pl.Series") -> "pl.Series":
         flags = _word_characters(data)
         begins = np.flatnonzero(_begins(flags, offsets))
         lengths = np.flatnonzero(_ends(flags, offsets)) + 1 - begins
-        keys.append(_keys(data, begins, lengths))
+        keys.append(keys_of_words(data, begins, lengths))
         sizes.append(np.diff(np.searchsorted(begins, offsets)))
     return _lists(texts.name, np.concatenate(keys), np.concatenate(sizes))
 
@@ -223,7 +223,12 @@ def _word_characters(data: Bytes) -> Flags:
     return flags
 
 
-def _clear(flags: Flags, data: Bytes, kind: str) -> None:
+def clear_others(flags: Flags | Bytes, data: Bytes) -> None:
+    """Set to False, or 0, the flags of characters beyond ASCII that are neither letters nor digits."""
+    _clear(flags, data, "isalnum")
+
+
+def _clear(flags: Flags | Bytes, data: Bytes, kind: str) -> None:
     """Set to False the flags of characters beyond ASCII that are spaces, or are not alphanumeric."""
     if not len(data) or data.max() < 128:
         return
@@ -281,8 +286,8 @@ def _counted(flags: Flags, offsets: Integers) -> Integers:
 _FIRST_BYTES = np.array([(1 << 8 * n) - 1 for n in range(9)], dtype="<u8")
 
 
-def _keys(data: Bytes, begins: Integers, lengths: Integers) -> Keys:
-    """Return the number of each word."""
+def keys_of_words(data: Bytes, begins: Integers, lengths: Integers) -> Keys:
+    """Return the number of each word, given where it begins in the bytes and how many it has."""
     padded = np.concatenate([data, np.zeros(8, dtype=np.uint8)])
     eight_from = np.ndarray((len(data) + 1,), dtype="<u8", buffer=padded, strides=(1,))
     keys = eight_from[begins]
