@@ -1,4 +1,4 @@
-"""Write a labeling function as source code, and into a user's file, without touching what is there."""
+"""Write a labeling or slicing function as source code, and into a user's file, without touching what is there."""
 
 import ast
 import builtins
@@ -17,10 +17,11 @@ from weaklm.functions import load
 
 # What the source of a written function may need, and the module that it comes from; "" is a module by itself.
 _IMPORTS = {"re": ""} | dict.fromkeys(
-    ("ABSTAIN", "ACCEPT", "REJECT", "Example", "labeling_function", "traits"), "weaklm"
+    ("ABSTAIN", "ACCEPT", "REJECT", "Example", "labeling_function", "questions", "slicing_function", "traits"), "weaklm"
 )
 _WIDTH = 120
 _NEW_FILE = '"""Labeling functions of our own."""\n\n'
+NEW_SLICES = '"""Slicing functions of our own."""\n\n'
 
 
 def function_source(
@@ -39,18 +40,41 @@ def function_source(
         return REJECT if len(x.response) > over else ABSTAIN
     <BLANKLINE>
     """
+    body = f"{vote} if {condition} else ABSTAIN"
+    return _source("labeling_function", name, "int", body, resources=resources, doc=doc, source=source)
+
+
+def slice_source(name: str, *, condition: str, resources: Mapping[str, str | float], doc: str, source: str) -> str:
+    """Return a slicing function as source code: its members are where the condition, an expression of ``x``, is True.
+
+    >>> print(slice_source("no_context", condition="not x.context.strip()", resources={}, doc="No context.",
+    ...                    source="ours."))
+    @slicing_function
+    def no_context(x: Example) -> bool:
+        \"""No context.
+    <BLANKLINE>
+        Source: ours.
+        \"""
+        return not x.context.strip()
+    <BLANKLINE>
+    """
+    return _source("slicing_function", name, "bool", condition, resources=resources, doc=doc, source=source)
+
+
+def _source(
+    decorator: str, name: str, result: str, body: str, *, resources: Mapping[str, str | float], doc: str, source: str
+) -> str:
     _check_name(name)
     arguments = "".join(f", {key}: {type(value).__name__}" for key, value in resources.items())
     given = ", ".join(f'"{key}": {_literal(value)}' for key, value in resources.items())
-    decorator = f"(resources={{{given}}})" if given else ""
     lines = [
-        f"@labeling_function{decorator}",
-        f"def {name}(x: Example{arguments}) -> int:",
+        f"@{decorator}(resources={{{given}}})" if given else f"@{decorator}",
+        f"def {name}(x: Example{arguments}) -> {result}:",
         *textwrap.wrap(doc, _WIDTH, initial_indent='    """', subsequent_indent="    "),
         "",
         *textwrap.wrap(f"Source: {source}", _WIDTH, initial_indent="    ", subsequent_indent="    "),
         '    """',
-        f"    return {vote} if {condition} else ABSTAIN",
+        f"    return {body}",
     ]
     return "\n".join(lines) + "\n"
 
@@ -67,7 +91,8 @@ def _check_name(name: str) -> None:
 
 def _literal(value: str | float) -> str:
     """Return a value as source, a pattern as a raw string."""
-    return f'r"{value}"' if isinstance(value, str) and '"' not in value else repr(value)
+    is_pattern = isinstance(value, str) and "\\" in value and value.isprintable() and not value.endswith("\\")
+    return f'r"{value}"' if is_pattern and '"' not in str(value) else repr(value)
 
 
 def with_imports(source: str, there: str = "") -> str:
@@ -91,8 +116,8 @@ def with_imports(source: str, there: str = "") -> str:
     return "\n".join(block for block in blocks if block)
 
 
-def append(source: str, name: str, path: str | Path) -> Any:
-    """Write a function at the end of a file, made if need be; return the function, loaded from there.
+def append(source: str, name: str, path: str | Path, *, new_file: str = _NEW_FILE) -> Any:
+    """Write a function at the end of a file, made to begin with ``new_file`` if need be; return it, loaded from there.
 
     Raises
     ------
@@ -108,7 +133,7 @@ def append(source: str, name: str, path: str | Path) -> Any:
     there = (before or b"").decode(encoding)
     if name in known | _bound(ast.parse(there)).keys():
         raise FunctionError(f"{path} has a {name!r} already; accept the suggestion with another name=...")
-    text = _joined(there, with_imports(source, there))
+    text = _joined(there, with_imports(source, there), new_file)
     compile(text, str(path), "exec")
     try:
         after = text.encode(encoding)
@@ -136,11 +161,11 @@ def _written(name: str, path: Path, before: bytes | None, after: bytes) -> Any:
     return found[0]
 
 
-def _joined(there: str, new: str) -> str:
+def _joined(there: str, new: str, new_file: str) -> str:
     """Return the text of a file with new lines at its end, which end as its lines do."""
     ending = "\r\n" if "\r\n" in there else "\n"
     if not there.strip():
-        return (there or _NEW_FILE) + new.replace("\n", ending)
+        return (there or new_file) + new.replace("\n", ending)
     n_ends = there[len(there.rstrip("\r\n")) :].count("\n")
     return there + ("\n" * max(0, 3 - n_ends) + new).replace("\n", ending)
 

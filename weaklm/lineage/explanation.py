@@ -1,4 +1,4 @@
-"""Where a row's score and place come from: votes and code versions, features, decision, adapter, generation."""
+"""Why one row has its score and its place: votes and code versions, features, decision, training, generation."""
 
 import inspect
 from collections.abc import Mapping, Sequence
@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from weaklm.apply import SFApplier
-from weaklm.data import ACCEPT, HUMAN_LABEL, LABEL_NAMES
+from weaklm.data import ABSTAIN, ACCEPT, HUMAN_LABEL, LABEL_NAMES
+from weaklm.estimation import TOO_FEW, rate
 from weaklm.functions import Function, code_hash
 from weaklm.label_model import LabelModel
 from weaklm.quality import QualityModel
@@ -34,8 +35,9 @@ class Explanation:
     features: list[dict[str, Any]]  # feature, value, contribution to the logit
     score: float
     slices: list[str]
-    curation: dict[str, Any] | None
+    curation: dict[str, Any] | None  # kept, reason, and the row's own detail of it
     runs: dict[str, Any]  # fit, curate, the trainings that used the row, the run that generated it
+    alike: dict[str, Any] | None = None  # how often people accept rows with such a score, with n and interval
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as plain dictionaries and lists."""
@@ -48,6 +50,7 @@ class Explanation:
             f"  instruction  {_short(self.instruction)}",
             f"  response     {_short(self.response)}",
             f"  decision     {decision}, score {self.score:.3f}; people say {self.human_label or 'nothing yet'}",
+            *self._interval(),
             f"  slices       {', '.join(self.slices) or 'none'}",
             f"  label model  {self.label_model:.3f}, from these votes:",
         ]
@@ -61,11 +64,23 @@ class Explanation:
         for row in self.features[:8]:
             lines.append(f"    {row['contribution']:+.2f}  {row['feature']} = {row['value']:.3g}")
         if self.curation is not None:
-            lines.append(f"  curation     {'kept' if self.curation['kept'] else 'out: ' + self.curation['reason']}")
+            detail = f" ({self.curation['detail']})" if self.curation.get("detail") else ""
+            lines.append(
+                f"  curation     {'kept' if self.curation['kept'] else 'out: ' + self.curation['reason']}{detail}"
+            )
         lines += [f"  {kind:12} {value}" for kind, value in self.runs.items() if value]
         return "\n".join(lines)
 
     __repr__ = __str__
+
+    def _interval(self) -> list[str]:
+        if self.alike is None:
+            return []
+        rate, low, high = (self.alike[key] * 100 for key in ("value", "low", "high"))
+        return [
+            f"               people accept {rate:.0f} % [{low:.0f}, {high:.0f}] of {self.alike['n']} rows with a score "
+            f"from {self.alike['from']:.2f} to {self.alike['to']:.2f}"
+        ]
 
 
 def function_source(function: Function) -> str:
@@ -87,6 +102,7 @@ def explain(
     slices: Sequence[Function],
     decisions: pd.DataFrame | None,
     runs: Mapping[str, Sequence[Mapping[str, Any]]],
+    judged: tuple[ArrayLike, ArrayLike] | None = None,
 ) -> Explanation:
     """Return the Explanation of a frame of one row.
 
@@ -95,9 +111,11 @@ def explain(
     L
         The row's votes, shape (1, n_functions).
     decisions
-        The rows of the newest curated set, with columns id, kept and reason; None when there is none.
+        The rows of the newest curated set, with columns id, kept, reason and perhaps detail; None when there is none.
     runs
         The recorded steps by kind ("fit", "curate", "train", "generate"), newest first.
+    judged
+        Scores and human labels (-1 none) of the rows that people may have labelled, for the interval of the score.
     """
     first = row.iloc[0]
     label = first[HUMAN_LABEL]
@@ -113,7 +131,28 @@ def explain(
         slices=[sf.name for sf, member in zip(slices, members, strict=True) if member],
         curation=curation,
         runs=_runs(runs, curation, str(first["source"])),
+        alike=people_on_alike(score, *judged) if judged is not None else None,
     )
+
+
+def people_on_alike(score: float, scores: ArrayLike, Y: ArrayLike, n: int = 50) -> dict[str, Any] | None:
+    """Return how often people accept the ``n`` labelled rows whose scores are nearest, or None below 15 labels.
+
+    That is what a score can be held to: an interval of the rate of rows like it, ``value``, ``low``, ``high``, ``n``,
+    and the scores that these have, ``from`` and ``to``. Scores of rows that the model learned from must be out-of-fold.
+
+    >>> found = people_on_alike(0.8, [0.1] * 20 + [0.8] * 20, [0] * 20 + [1] * 15 + [0] * 5, n=20)
+    >>> found["value"], found["n"], found["from"], found["to"]
+    (0.75, 20, 0.8, 0.8)
+    """
+    values, labels = np.asarray(scores, dtype=float), np.asarray(Y)
+    values, labels = values[labels != ABSTAIN], labels[labels != ABSTAIN]
+    if len(labels) < TOO_FEW:
+        return None
+    nearest = np.argsort(np.abs(values - score), kind="stable")[:n]
+    found = rate(labels[nearest] == ACCEPT).to_dict()
+    kept = {key: found[key] for key in ("value", "low", "high", "n")}
+    return kept | {"from": float(values[nearest].min()), "to": float(values[nearest].max())}
 
 
 def _votes(functions: Sequence[Function], L: NDArray[np.int8], label_model: LabelModel) -> list[dict[str, Any]]:
@@ -142,8 +181,11 @@ def _decision(decisions: pd.DataFrame | None, row_id: str) -> dict[str, Any] | N
     found = decisions[decisions["id"] == row_id] if decisions is not None else None
     if found is None or found.empty:
         return None
-    kept = bool(found["kept"].iloc[0])
-    return {"kept": kept, "reason": "" if kept else str(found["reason"].iloc[0])}
+    row = found.iloc[0]
+    if row["kept"]:
+        return {"kept": True, "reason": ""}
+    detail = str(row["detail"]) if "detail" in found.columns and row["detail"] else ""
+    return {"kept": False, "reason": str(row["reason"])} | ({"detail": detail} if detail else {})
 
 
 def _runs(
