@@ -7,9 +7,12 @@ import pytest
 import torch
 from transformers import AutoModelForCausalLM, GenerationConfig
 
+from tests.fake_completions import FakeServer, continued, echo
+from tests.fake_llm import Asked, Reply
 from tests.tiny_models import CHAT, rows, save_model
 from weaklm.data import complete
-from weaklm.errors import ModelError, SettingsError
+from weaklm.endpoint import Endpoint
+from weaklm.errors import ModelError, SettingsError, TemplateMismatchError
 from weaklm.lm.adapter import merged
 from weaklm.lm.decoding import _Sampling, continue_prompts
 from weaklm.lm.generation import LanguageModel
@@ -194,3 +197,69 @@ def test_a_damaged_adapter_is_named(tuned: LanguageModel, tmp_path: Path) -> Non
     (folder / "weaklm.json").write_text("{")
     with pytest.raises(ModelError, match=r"weaklm\.json is damaged"):
         LanguageModel.load(folder)
+
+
+def test_a_server_with_the_same_model_gives_the_same_rows_from_the_same_tokens(
+    base: Path, plain: LanguageModel, tmp_path: Path
+) -> None:
+    def serve(asked: Asked) -> Reply:
+        ids = np.array(asked.body["prompt"], dtype=np.int32)
+        settings: dict[str, Any] = {
+            "stop_ids": asked.body["stop_token_ids"],
+            "max_new_tokens": asked.body["max_tokens"],
+        }
+        return continued(plain.base.decode(continue_prompts(plain.model, [ids], ["a"], **settings, progress=False))[0])
+
+    data = DATA.head(5).copy()
+    data.loc[1, "instruction"] = "Long? " * 500
+    without_weights = LanguageModel.load(base, weights=False)
+    with FakeServer(serve) as server:
+        served = without_weights.generate(
+            data, max_new_tokens=8, engine="server", keep=tmp_path / "kept.jsonl", progress=False,
+            endpoint={"model": "fake", "base_url": server.url, "concurrency": 1},
+        )  # fmt: skip
+    local = plain.generate(data, max_new_tokens=8, progress=False)
+    pd.testing.assert_frame_equal(served, local)
+    assert served.attrs == local.attrs and served.attrs["dropped"] == {PROMPT_TOO_LONG: 1}
+
+
+def test_several_answers_of_a_server_have_seeds_of_their_own(plain: LanguageModel, tmp_path: Path) -> None:
+    with FakeServer(echo) as server:
+        served = plain.generate(
+            DATA.head(2), n_answers=2, temperature=1.0, engine="server", endpoint=Endpoint("fake", server.url),
+            keep=tmp_path / "kept.jsonl", progress=False,
+        )  # fmt: skip
+    assert len({text.split()[-1] for text in served["response"]}) == 4
+
+
+def test_a_server_is_not_asked_in_another_template_than_the_adapter_s(
+    base: Path, tuned: LanguageModel, tmp_path: Path
+) -> None:
+    folder = tuned.save(tmp_path / "adapter")
+    other = save_model(tmp_path / "other")
+    assert LanguageModel.load(folder, base_model=base, weights=False).manifest["template"] == tuned.manifest["template"]
+    with pytest.raises(TemplateMismatchError, match="was trained with the prompt template"):
+        LanguageModel.load(folder, base_model=other, weights=False)
+
+
+def test_what_is_loaded_without_weights_answers_by_a_server_only(base: Path, tmp_path: Path) -> None:
+    model = LanguageModel.load(base, weights=False)
+    for use in (lambda: model.generate(DATA.head(1), progress=False), lambda: model.merge(tmp_path / "merged")):
+        with pytest.raises(ModelError, match="was loaded without its weights, to ask a server with engine='server'"):
+            use()
+    with pytest.raises(ModelError, match=r"the tokenizer of .* cannot be loaded"):
+        LanguageModel.load(tmp_path, weights=False)
+
+
+@pytest.mark.parametrize(
+    ("settings", "said"),
+    [
+        ({"engine": "servr"}, "there is no engine 'servr'; did you mean 'server'"),
+        ({"engine": "server"}, r"engine='server' needs endpoint=Endpoint\(model, base_url\).* and keep="),
+        ({"engine": "server", "keep": "k", "endpoint": {"modl": "m"}}, "no setting 'modl'; did you mean 'model'"),
+        ({"engine": "server", "keep": "k", "endpoint": {"model": "m"}}, "endpoint does not say base_url"),
+    ],
+)
+def test_an_engine_that_cannot_be_asked_is_told(plain: LanguageModel, settings: dict[str, Any], said: str) -> None:
+    with pytest.raises(SettingsError, match=said):
+        plain.generate(DATA.head(1), progress=False, **settings)

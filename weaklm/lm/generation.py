@@ -1,22 +1,29 @@
 """A language model that answers: a base model with or without a LoRA adapter; load, generate, save, merge."""
 
 import json
+from collections.abc import Mapping, Sequence
+from dataclasses import fields
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import torch
 from peft import PeftModel
+from transformers import AutoConfig, AutoTokenizer, GenerationConfig
 
+from weaklm.answers import Sampling, check_number, continuations, repeated, with_answers
 from weaklm.atomic import atomic_folder
-from weaklm.data import HUMAN_LABEL, complete, content_hash
-from weaklm.errors import ModelError, SettingsError
+from weaklm.data import complete
+from weaklm.endpoint import Endpoint
+from weaklm.errors import ModelError, SettingsError, nearest
 from weaklm.lm.adapter import ADAPTER_CONFIG, load_adapter, merged, write_adapter
-from weaklm.lm.base_model import BaseModel, check_replaceable, load_base, quiet
+from weaklm.lm.base_model import BaseModel, check_replaceable, load_base, quiet, resolve
 from weaklm.lm.decoding import continue_prompts
-from weaklm.lm.template import EncodedRows
+from weaklm.lm.template import Template, TokenRow
+from weaklm.replies import NoAnswer
 
+ENGINES = ("local", "server")
 MANIFEST = "weaklm.json"
 AS_TRAINED = "as trained"
 
@@ -74,6 +81,7 @@ class LanguageModel:
         quantize: str | None = AS_TRAINED,
         dtype: str | None = None,
         device: str | None = None,
+        weights: bool = True,
         force: bool = False,
     ) -> "LanguageModel":
         """Return the model of an adapter folder, of a model folder, or of a name on the Hugging Face hub.
@@ -89,6 +97,8 @@ class LanguageModel:
             comparable with what is trained on it.
         dtype, device
             As in :func:`weaklm.lm.base_model.load_base`.
+        weights
+            False loads tokenizer and template only, to ask a server that has the model.
         force
             Load an adapter although it was trained with another prompt template.
 
@@ -99,18 +109,23 @@ class LanguageModel:
         ModelError
             If there is no such model or it cannot be loaded.
         """
+
+        def base_of(name: str | Path, as_trained: str | None) -> BaseModel:
+            if not weights:
+                return _without_weights(name)
+            chosen = as_trained if quantize == AS_TRAINED else quantize
+            return load_base(name, quantize=chosen, dtype=dtype, device=device)
+
         place = Path(folder).expanduser()
         if not (place / ADAPTER_CONFIG).is_file():
-            return cls(
-                load_base(folder, quantize="nf4" if quantize == AS_TRAINED else quantize, dtype=dtype, device=device)
-            )
+            return cls(base_of(folder, "nf4"))
         manifest = _read_json(place / MANIFEST) if (place / MANIFEST).is_file() else {}
         trained = manifest.get("settings", {}).get("quantize", "nf4")
         name = base_model or _read_json(place / ADAPTER_CONFIG)["base_model_name_or_path"]
-        base = load_base(name, quantize=trained if quantize == AS_TRAINED else quantize, dtype=dtype, device=device)
+        base = base_of(name, trained)
         if not force:
             base.template.check(manifest.get("template", {}).get("hash"), f"the adapter {place}")
-        return cls(base, load_adapter(base, place), manifest)
+        return cls(base, load_adapter(base, place) if weights else None, manifest)
 
     def generate(
         self,
@@ -123,6 +138,9 @@ class LanguageModel:
         top_p: float = 1.0,
         batch_size: int = 32,
         random_state: int = 0,
+        engine: str = "local",
+        endpoint: Endpoint | Mapping[str, Any] | None = None,
+        keep: str | Path | None = None,
         progress: bool = True,
         force: bool = False,
     ) -> pd.DataFrame:
@@ -141,39 +159,69 @@ class LanguageModel:
         n_answers
             Answers to each row, one below the other; more than one needs a temperature above 0.
         max_new_tokens, temperature, top_p, batch_size, random_state
-            As in :func:`weaklm.lm.generation.continue_prompts`.
+            As in :func:`weaklm.lm.generation.continue_prompts`; a server makes its own batches.
+        engine
+            "local", or "server": an OpenAI-compatible server with this very model, merged (vLLM, SGLang), continues
+            the prompts that the locked template renders, as token ids. The answers of one sampled row have a seed of
+            their own each, but are other draws than "local" makes.
+        endpoint
+            That server: an :class:`~weaklm.endpoint.Endpoint`, or its settings.
+        keep
+            The file that a server's answers are kept in as they come; a run that is started again asks for the rest.
         progress
             Whether to show a progress bar on stderr.
         force
             Generate although the adapter was trained with another prompt template.
         """
-        if not n_answers >= 1 or (n_answers > 1 and temperature <= 0):
-            raise SettingsError(
-                f"n_answers is {n_answers!r} at temperature {temperature!r}; a number of 1 or more is expected, and a "
-                "temperature above 0 where it is more than 1, since the most likely answer is always the same"
-            )
+        check_number(n_answers, temperature)
+        if engine not in ENGINES:
+            raise SettingsError(f"there is no engine {engine!r}; {nearest(engine, ENGINES)}")
         if not force:
             self.base.template.check(self.manifest.get("template", {}).get("hash"), f"the adapter on {self.base.name}")
-        data = complete(data if "response" in data.columns else data.assign(response=""))
-        data = _repeated(data, n_answers)
+        data = repeated(complete(data if "response" in data.columns else data.assign(response="")), n_answers)
         prompts = self.base.template.encode_prompts(data, self._room(max_new_tokens))
+        sampling = Sampling(max_new_tokens, temperature, top_p, random_state)
+        if engine == "server":
+            answers: Sequence[str | NoAnswer] = self._ask(prompts.rows, sampling, endpoint, keep, progress)
+        else:
+            answers = self._answer(prompts.rows, sampling, batch_size, progress)
+        asked = data[data["id"].isin({row.id for row in prompts.rows})]
+        return with_answers(asked, answers, source, dropped=prompts.dropped, context_cut=prompts.context_cut)
+
+    def _answer(self, rows: Sequence[TokenRow], sampling: Sampling, batch_size: int, progress: bool) -> list[str]:
+        """Return this model's answer to each prompt."""
         # Without sampling the same prompt has the same answer, so each distinct prompt is continued once.
-        keys = [row.id if temperature > 0 else row.ids.tobytes() for row in prompts.rows]
-        distinct = dict(zip(keys, prompts.rows, strict=True))
+        keys = [row.id if sampling.temperature > 0 else row.ids.tobytes() for row in rows]
+        distinct = dict(zip(keys, rows, strict=True))
         ids = continue_prompts(
             self._for_many_tokens(),
             [row.ids for row in distinct.values()],
             [row.id for row in distinct.values()],
             stop_ids=self.base.stop_ids,
-            max_new_tokens=max_new_tokens,
-            temperature=temperature,
-            top_p=top_p,
+            max_new_tokens=sampling.max_new_tokens,
+            temperature=sampling.temperature,
+            top_p=sampling.top_p,
             batch_size=batch_size,
-            random_state=random_state,
+            random_state=sampling.random_state,
             progress=progress,
         )
         texts = dict(zip(distinct, self.base.decode(ids), strict=True))
-        return _with_answers(data, prompts, [texts[key] for key in keys], source)
+        return [texts[key] for key in keys]
+
+    def _ask(
+        self,
+        rows: Sequence[TokenRow],
+        sampling: Sampling,
+        endpoint: Endpoint | Mapping[str, Any] | None,
+        keep: str | Path | None,
+        progress: bool,
+    ) -> list[str | NoAnswer]:
+        """Return a server's answer to each prompt, or why it refused it."""
+        server, file = _endpoint(endpoint, keep)
+        names, prompts = [row.id for row in rows], [row.ids for row in rows]
+        return continuations(
+            names, prompts, server, sampling, keep=file, stop_ids=self.base.stop_ids, progress=progress
+        )
 
     def save(self, folder: str | Path) -> Path:
         """Write the adapter as a standard peft folder with ``weaklm.json`` beside it, whole or not at all; return it.
@@ -209,6 +257,8 @@ class LanguageModel:
     @property
     def _inner(self) -> Any:
         """The transformers model, with LoRA layers inside it if there is an adapter."""
+        if isinstance(self.model, SimpleNamespace):
+            raise ModelError(f"{self.base.name!r} was loaded without its weights, to ask a server with engine='server'")
         return self.model.get_base_model() if self.has_adapter else self.model
 
     def _for_many_tokens(self) -> Any:
@@ -229,23 +279,39 @@ class LanguageModel:
         return None if window is None else window - max_new_tokens
 
 
-def _repeated(data: pd.DataFrame, times: int) -> pd.DataFrame:
-    """Return each row several times, with ids of their own: they decide the random numbers of an answer."""
-    if times == 1:
-        return data
-    repeated = data.iloc[np.repeat(np.arange(len(data)), times)]
-    numbers = np.tile(np.arange(1, times + 1), len(data)).astype(str)
-    return repeated.assign(id=repeated["id"].astype(str).to_numpy() + np.char.add("#", numbers).astype(object))
+def _without_weights(name: str | Path) -> BaseModel:
+    """Return a base model's tokenizer, template and configuration: all that it takes to ask a server that has it."""
+    source = resolve(name)
+    try:
+        tokenizer = AutoTokenizer.from_pretrained(source)
+        configuration = AutoConfig.from_pretrained(source)
+    except Exception as error:  # each format fails in its own way
+        said = " ".join(str(error).split())[:300]
+        raise ModelError(f"the tokenizer of {str(name)!r} cannot be loaded: {said}") from error
+    try:
+        settings = GenerationConfig.from_pretrained(source)
+    except OSError:  # the file is optional
+        settings = GenerationConfig.from_model_config(configuration)
+    parts = SimpleNamespace(config=configuration, generation_config=settings)
+    return BaseModel(source, None, torch.float32, parts, tokenizer, Template(tokenizer))
 
 
-def _with_answers(data: pd.DataFrame, prompts: EncodedRows, answers: list[str], source: str) -> pd.DataFrame:
-    new = data[data["id"].isin({row.id for row in prompts.rows})].drop(columns=HUMAN_LABEL, errors="ignore")
-    ids = [content_hash(row.id, source, answer) for row, answer in zip(prompts.rows, answers, strict=True)]
-    new = new.assign(id=ids, response=answers, source=source)
-    new.attrs["dropped"] = {reason: len(rows) for reason, rows in prompts.dropped.items()}
-    new.attrs["dropped_ids"] = dict(prompts.dropped)
-    new.attrs["context_cut"] = dict(prompts.context_cut)
-    return new
+def _endpoint(endpoint: Endpoint | Mapping[str, Any] | None, keep: str | Path | None) -> tuple[Endpoint, str | Path]:
+    """Return where to ask and where to keep the answers; raise where either is not said."""
+    if endpoint is None or keep is None:
+        raise SettingsError(
+            "engine='server' needs endpoint=Endpoint(model, base_url), the server that has the model, and keep=..., "
+            "the file that its answers are kept in, so that an interrupted run can go on"
+        )
+    if isinstance(endpoint, Endpoint):
+        return endpoint, keep
+    known = [field.name for field in fields(Endpoint)]
+    for name in endpoint:
+        if name not in known:
+            raise SettingsError(f"endpoint has no setting {name!r}; {nearest(name, known)}")
+    if lacking := {"model", "base_url"} - set(endpoint):
+        raise SettingsError(f"endpoint does not say {' and '.join(sorted(lacking))}")
+    return Endpoint(**endpoint), keep
 
 
 def _read_json(path: Path) -> dict[str, Any]:
