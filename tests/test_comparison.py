@@ -18,6 +18,11 @@ def even(x: Example) -> bool:
 
 
 @slicing_function
+def odd(x: Example) -> bool:
+    return int(x.instruction.split()[1]) % 2 == 1
+
+
+@slicing_function
 def long_answer(x: Example) -> bool:
     return len(x.response) > 5
 
@@ -115,7 +120,90 @@ def test_people_who_labelled_both_are_heard() -> None:
     tuned.loc[20:, "human_label"] = None
     summary = Comparison(base, LOW, tuned, LOW).summary()
     assert (summary["human_difference"]["value"], summary["human_difference"]["n"]) == (1, 20)
-    assert any(note.startswith("People, who labelled both sources on 20 of the instr") for note in summary["notes"])
+    assert (summary["judged_by"], summary["outcome"], summary["score_outcome"]) == ("people", "better", "undecided")
+    assert any(note.startswith("By the quality model: +0.0 points") for note in summary["notes"])
+
+
+def test_pairs_that_were_drawn_twice_as_often_count_half() -> None:
+    random = np.random.default_rng(0)
+    base, tuned = answers("base", range(400)), answers("tuned", range(400))
+    is_even = np.arange(400) % 2 == 0  # people see a rise on the even ones only, and these are labelled more often
+    chance = np.where(is_even, 0.8, 0.4)
+    Y = [np.where(random.random(400) < chance, label, -1) for label in (0, is_even.astype(int))]
+    score = np.full(400, 0.5)
+    naive = Comparison(base, score, tuned, score, Y=(Y[0], Y[1])).summary()["people"]
+    weighed = Comparison(base, score, tuned, score, Y=(Y[0], Y[1]), inclusion=(chance, chance)).summary()["people"]
+    n_even, n_odd = (((Y[0] >= 0) & (Y[1] >= 0) & part).sum() for part in (is_even, ~is_even))
+    assert naive["value"] == pytest.approx(n_even / (n_even + n_odd))  # about .8
+    assert weighed["value"] == pytest.approx(n_even / (n_even + 4 * n_odd))  # about .5, as it is
+    assert weighed["low"] < 0.5 < weighed["high"]
+
+
+def test_few_labels_are_told_and_decide_nothing() -> None:
+    base, tuned = BASE.assign(human_label="REJECT"), TUNED.assign(human_label="ACCEPT")
+    tuned.loc[14:, "human_label"] = None
+    summary = Comparison(base, LOW, tuned, LOW).summary()
+    assert (summary["judged_by"], summary["outcome"]) == ("proxy", "undecided")
+    assert any(note.startswith("People, who labelled both sources on 14 of the instr") for note in summary["notes"])
+
+
+def test_a_rise_that_only_the_score_sees_raises_an_alarm() -> None:
+    base, tuned = BASE.assign(human_label="REJECT"), TUNED.assign(human_label="REJECT")
+    comparison = Comparison(base, LOW, tuned, HIGH)
+    gap = comparison.summary()["gap"]
+    assert (gap["state"], gap["gap"]["value"], gap["human"]["value"]) == ("rises alone", 0.375, 0)
+    assert comparison.verdict.endswith("The quality model says better: +37.5 points [+20.9, +54.1].")
+    assert any(
+        note.startswith("Alarm: the quality model sees a rise that people") for note in comparison.summary()["notes"]
+    )
+    assert comparison.outcome == "undecided"
+
+
+def test_labels_of_different_instructions_tell_of_a_gap_too() -> None:
+    base, tuned = BASE.assign(human_label="REJECT"), TUNED.assign(human_label="REJECT")
+    base.loc[20:, "human_label"] = None
+    tuned.loc[:19, "human_label"] = None
+    gap = Comparison(base, LOW, tuned, HIGH).summary()["gap"]
+    assert (gap["paired"], gap["gap"]["n"], gap["gap"]["method"]) == (False, 20, "Welch")
+    assert gap["gap"]["value"] == pytest.approx(15 / 20 - 1)
+
+
+def test_a_second_score_is_compared_with_the_first() -> None:
+    second = Comparison(BASE, LOW, TUNED, HIGH, second_scores=(LOW, LOW)).summary()["gap"]["second"]
+    assert (second["difference"]["value"], second["gap"]["value"]) == (0, 0.375)
+
+
+def test_instructions_that_were_trained_on_are_counted_and_left_out() -> None:
+    ids = [f"q{i}" for i in range(40)]
+    base, tuned = BASE.assign(instruction_id=ids), TUNED.assign(instruction_id=ids)
+    comparison = Comparison(base, LOW, tuned, HIGH, trained_on=ids[20:35])
+    leak = comparison.summary()["leakage"]
+    assert (leak["n"], leak["difference"]["n"], leak["difference"]["value"]) == (15, 25, 0)
+    assert comparison.summary()["notes"][0].startswith("Warning: 15 of 40 compared instructions were trained on")
+    assert Comparison(base, LOW, tuned, HIGH, trained_on=["elsewhere"]).summary()["leakage"] is None
+
+
+def test_several_sources_are_compared_with_the_base_and_decided_together() -> None:
+    comparison = Comparison(BASE, LOW, TUNED, HIGH, slices=[even], others={"v3": (TUNED, LOW), "v4": (TUNED, 1 - LOW)})
+    sources = comparison.sources().set_index("name")
+    assert sources["outcome"].to_dict() == {"tuned": "better", "v3": "undecided", "v4": "undecided"}
+    assert sources["difference"].to_dict() == {"tuned": pytest.approx(0.375), "v3": 0, "v4": 0}
+    alone = Comparison(BASE, LOW, TUNED, HIGH).summary()["p_adjusted"]
+    assert comparison.summary()["p_adjusted"] == pytest.approx(3 * alone)
+    page = comparison.to_html()
+    assert "All sources" in page
+    assert 'aria-label="Accept rates of 1 slices within base, tuned, v3, v4.' in page
+
+
+def test_the_verdict_counts_slices_and_says_what_would_settle_the_rest() -> None:
+    base, tuned = answers("base", range(200)), answers("tuned", range(200))
+    place = np.arange(200)
+    before = place % 4 < 2  # half of the even and half of the odd ones
+    is_odd = place % 2 == 1
+    after = np.where(is_odd, np.where(place < 40, place < 28, before), True)  # all even ones; 7 odd ones won, 3 lost
+    comparison = Comparison(base, np.where(before, 0.9, 0.1), tuned, np.where(after, 0.9, 0.1), slices=[even, odd])
+    assert "Better on 1 slice (even), worse on none, undecided on 1; about" in comparison.verdict
+    assert comparison.verdict.endswith("more paired instructions would settle odd.")
 
 
 def test_another_text_under_the_same_instruction_id_is_noted() -> None:
@@ -128,6 +216,29 @@ def test_names_are_the_sources_or_given_or_plain() -> None:
     assert Comparison(BASE, LOW, TUNED, HIGH).summary()["names"] == ["base", "tuned"]
     assert Comparison(BASE, LOW, TUNED, HIGH, names=("v1", "v2")).summary()["names"] == ["v1", "v2"]
     assert Comparison(TUNED, LOW, TUNED, HIGH).summary()["names"] == ["base", "tuned"]
+
+
+@slicing_function
+def nobody(x: Example) -> bool:
+    return x.instruction == "never asked"
+
+
+@slicing_function
+def one_pair(x: Example) -> bool:
+    return x.instruction == "Question 0"
+
+
+@pytest.mark.parametrize("labels", [None, "REJECT", "ACCEPT"])
+@pytest.mark.parametrize("score", [0.0, 1.0, 0.7])
+@pytest.mark.parametrize("n", [1, 2, 40])
+def test_no_view_shows_a_number_that_is_none(labels: str | None, score: float, n: int) -> None:
+    base, tuned = (frame[:n].assign(human_label=labels) for frame in (BASE, TUNED))
+    slices = [even, long_answer, nobody, one_pair]
+    comparison = Comparison(base, np.full(n, score), tuned, HIGH[:n], slices=slices, others={"v3": (tuned, LOW[:n])})
+    json.dumps(comparison.summary(), allow_nan=False)
+    page = re.sub(r"<style>.*?</style>|<[^>]*>", " ", comparison.to_html(), flags=re.DOTALL)
+    for text in (page, repr(comparison), comparison.verdict):
+        assert not re.search(r"\b(nan|None|inf)\b", text)
 
 
 def test_every_view_is_honest_and_escaped(tmp_path: Path) -> None:

@@ -1,3 +1,4 @@
+import html
 import json
 import math
 import re
@@ -7,8 +8,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from weaklm.data import Example
+from weaklm.analysis import LFAnalysis
+from weaklm.data import Example, human_labels
 from weaklm.errors import DataError, SettingsError
+from weaklm.estimation import rate
 from weaklm.functions import slicing_function
 from weaklm.report import Report
 
@@ -28,6 +31,11 @@ def long_answer(x: Example) -> bool:
 @slicing_function
 def nobody(x: Example) -> bool:
     return x.instruction == "never asked"
+
+
+@slicing_function
+def one_row(x: Example) -> bool:
+    return x.response in ("It rained.", "") and x.instruction.endswith((" 1?", "Why?")) and x.source != "tuned"
 
 
 SLICES = [asks_how, long_answer, nobody]
@@ -107,14 +115,16 @@ def test_rows_in_no_slice_are_counted() -> None:
 
 def test_agreement_with_people_is_on_the_labelled_rows_only() -> None:
     agreement = Report(DATA, SCORE).summary()["agreement"]
-    assert (agreement["n"], agreement["auc"], agreement["balanced_accuracy"]) == (3, 1, 1)
+    metrics = agreement["metrics"]
+    assert (agreement["n"], metrics["auc"]["value"], metrics["balanced_accuracy"]["value"]) == (3, 1, 1)
+    assert (metrics["auc"]["reject_everything"], metrics["brier"]["reject_everything"]) == (0.5, pytest.approx(2 / 3))
 
 
 def test_the_correction_moves_a_generous_score_towards_people() -> None:
     data, score = many()
     report = Report(data, score)
     overall = report.overall
-    assert overall["corrected"]["method"] == "PPI++"
+    assert overall["corrected"]["method"] == "stratified PPI++"
     assert overall["corrected"]["low"] < 0.6 < overall["corrected"]["high"] < overall["proxy"]["value"]
     assert any(note.startswith("The score is too generous") for note in report.summary()["notes"])
 
@@ -144,6 +154,125 @@ def test_a_summary_can_be_changed_without_changing_the_report() -> None:
     assert report.overall["n"] == 4
 
 
+VOTES = np.array([[0, -1], [0, 1], [-1, 1], [0, -1]])
+
+
+class Quality:
+    """A stand-in for a fitted quality model: the response's length pulls every score down, and hardly anything else."""
+
+    def explain(self, data: pd.DataFrame) -> pd.DataFrame:
+        return pd.DataFrame({"length": -1.0, "novelty": 0.2, "bias": 0.0}, index=data.index)
+
+    def alarms(self, data: pd.DataFrame) -> list[str]:
+        return [f"Drift alarm of {len(data)} rows."]
+
+
+def test_the_functions_that_drive_reject_are_counted() -> None:
+    report = Report(DATA, SCORE, analysis=LFAnalysis(VOTES, None))
+    modes = report.summary()["error_modes"]
+    assert modes["n_rejected"] == 2  # rows 1 and 3; function 0 rejects both and row 0, which is accepted
+    assert modes["functions"] == [
+        {
+            "name": "0",
+            "n": 2,
+            "share_of_rejected": 1.0,
+            "share_of_accepted": 0.5,
+            "only": 2,
+            "people_agree": rate([False, True]).to_dict(),
+        }
+    ]
+    assert "REJECT is driven by functions: 0 (100 %)" in repr(report)
+
+
+def test_votes_on_other_rows_are_refused() -> None:
+    with pytest.raises(DataError, match="the analysis is of 3 rows and the report of 4"):
+        Report(DATA, SCORE, analysis=LFAnalysis(VOTES[:3]))
+
+
+def test_the_features_that_drive_reject_are_counted_by_slice_with_rows_to_read() -> None:
+    data, score = many()
+    report = Report(data, score, slices=[asks_how], quality=Quality())  # type: ignore[arg-type]
+    modes = report.summary()["error_modes"]
+    assert modes["features"] == [{"name": "length", "n": modes["n_rejected"], "share_of_rejected": 1.0}]
+    assert modes["slices"][0]["features"] == [{"name": "length", "share": 1.0}]
+    titles = [group["title"] for group in report.summary()["examples"]]
+    assert "Rejected, where length pulls the score down most" in titles
+    assert "Drift alarm of 400 rows." in report.summary()["notes"]
+
+
+def test_a_bad_context_is_told_from_a_bad_response() -> None:
+    data = DATA.assign(context_label=["ACCEPT", "REJECT", None, "ACCEPT"])
+    report = Report(data, SCORE)
+    found = report.summary()["retrieval"]
+    assert (found["n"], found["context"]["value"]) == (3, pytest.approx(2 / 3))
+    assert (found["good"]["n"], found["good"]["proxy"]["value"], found["bad"]["proxy"]["value"]) == (2, 0.5, 0)
+    assert found["rejected_with_bad"]["value"] == 0.5
+    assert "Of 2 rejected responses with a labelled context, 50 % had a bad one" in repr(report)
+    assert Report(DATA, SCORE).summary()["retrieval"] is None
+
+
+def test_a_score_that_follows_the_length_raises_an_alarm() -> None:
+    data, _ = many(400, 100)
+    random = np.random.default_rng(3)
+    words = random.integers(1, 200, 400)
+    good = (data["human_label"] == "ACCEPT").to_numpy()
+    data["response"] = ["word " * int(n + 100 * g) for n, g in zip(words, good, strict=True)]
+    report = Report(data, data["response"].str.len() / 2000)
+    assert report.summary()["agreement"]["is_shortcut"]
+    assert any(note.startswith("Alarm: the score is not shown to rank") for note in report.summary()["notes"])
+    assert "shortcut" in {one["kind"] for one in report.summary()["advice"]}
+
+
+def test_what_to_do_next_names_the_slice_and_how_many_labels() -> None:
+    data, score = many()
+    data.loc[data["instruction"].str.startswith("Why"), "human_label"] = None
+    first = Report(data, score, slices=[asks_how, long_answer]).summary()["advice"][0]
+    assert (first["kind"], first["part"]) == ("label", "long_answer")
+    assert first["text"].startswith(f"Label {first['n_labels']} more rows in long_answer: the interval there is the")
+    nobody_labelled = Report(data.drop(columns="human_label"), score, slices=[asks_how]).summary()["advice"][0]
+    assert nobody_labelled["text"].startswith("Label 80 rows, drawn at random")  # 1.96**2 * .71 * .29 / .1**2
+
+
+def test_a_rate_to_rely_on_is_named() -> None:
+    assert Report(*many()).accept_rate["judged_by"] == "corrected"
+    assert Report(DATA, SCORE).accept_rate["judged_by"] == "proxy"
+    data, score = many(40, 40)
+    assert Report(data, score).accept_rate["judged_by"] == "human"
+
+
+def test_uneven_chances_to_be_labelled_are_weighed_and_noted() -> None:
+    data, score = many()
+    Y = np.where(np.arange(400) < 60, human_labels(data), -1)
+    even, uneven = (Report(data, score, Y=Y, inclusion=np.full(400, p)) for p in (0.15, 0.15))
+    assert even.overall["human"] == uneven.overall["human"]
+    doubled = np.where(Y == 0, 0.3, 0.15)  # rejected rows had twice the chance, so each counts half
+    value = Report(data, score, Y=Y, inclusion=doubled).overall["human"]["value"]
+    n_accept, n_reject = (Y == 1).sum(), (Y == 0).sum()
+    assert value == pytest.approx(2 * n_accept / (2 * n_accept + n_reject))
+    assert any(note.startswith("Rows had different chances") for note in even.summary()["notes"])
+
+
+def test_answers_to_one_instruction_count_for_less() -> None:
+    data, score = many()
+    once = Report(data, score).overall["proxy"]
+    thrice = Report(pd.concat([data] * 3), np.tile(score, 3)).overall["proxy"]
+    assert thrice["value"] == once["value"]
+    assert thrice["low"] == pytest.approx(once["low"], abs=0.01)
+    assert thrice["method"] == "clustered Wilson"
+
+
+def test_discovered_slices_come_as_source_code() -> None:
+    random = np.random.default_rng(0)
+    topics = np.array(["refund", "card", "loan", "fee"])[np.arange(800) % 4]
+    data = pd.DataFrame({"instruction": [f"About a {t} number {i}?" for i, t in enumerate(topics)], "response": "Yes."})
+    score = np.where((topics == "refund") & (random.random(800) < 0.8), 0.1, 0.9)
+    found = Report(data, score, discover=True)
+    first = found.summary()["discovered"][0]
+    assert "refund" in first["rule"]
+    assert "def " in first["source"]
+    assert first["source"].splitlines()[-1].strip() in html.unescape(found.to_html())
+
+
 HONEST = {
     "no human label": (DATA.drop(columns="human_label"), SCORE),
     "all rejected": (DATA, np.zeros(4)),
@@ -152,12 +281,16 @@ HONEST = {
     "no row": (DATA.iloc[:0], SCORE[:0]),
     "one class of labels": (DATA.assign(human_label="REJECT"), SCORE),
     "enough labels": many(),
+    "labels without a response": (DATA.assign(response=""), SCORE),
+    "labelled contexts only": (DATA.drop(columns="human_label").assign(context_label="REJECT"), SCORE),
 }
 
 
 @pytest.mark.parametrize("case", HONEST)
 def test_no_view_shows_a_number_that_is_none(case: str) -> None:
-    report = Report(*HONEST[case], slices=SLICES)
+    data, score = HONEST[case]
+    analysis = LFAnalysis(np.resize(VOTES, (len(data), 2))) if len(data) else None
+    report = Report(data, score, slices=[*SLICES, one_row], analysis=analysis, quality=Quality())  # type: ignore[arg-type]
     shown = json.loads(report.to_json())
     assert shown == report.to_dict()
     assert all(math.isfinite(number) for number in numbers(shown))
@@ -186,7 +319,12 @@ def test_the_page_runs_nothing_asks_for_nothing_and_escapes_everything() -> None
 
 
 def test_the_page_shows_at_most_50_rows() -> None:
-    assert 40 <= Report(*many()).to_html().count("<details>") <= 50
+    data, score = many(400, 200)
+    votes = np.where(np.random.default_rng(0).random((400, 6)) < 0.5, 0, -1)
+    report = Report(data, score, analysis=LFAnalysis(votes), quality=Quality())  # type: ignore[arg-type]
+    assert 45 <= report.to_html().count("<dt>response</dt>") <= 50
+    ids = [row["id"] for group in report.summary()["examples"] for row in group["rows"]]
+    assert len(ids) == len(set(ids))
 
 
 def test_the_same_input_gives_the_same_page() -> None:
@@ -196,7 +334,7 @@ def test_the_same_input_gives_the_same_page() -> None:
 def test_pictures_have_a_description_and_no_colour_of_their_own_for_text() -> None:
     page = Report(*many(), slices=[asks_how]).to_html()
     pictures = re.findall(r"<svg.*?</svg>", page, re.DOTALL)
-    assert len(pictures) == 2
+    assert len(pictures) == 3
     assert 'aria-label="Accept rates by slice: all rows 71%, asks_how 72%' in pictures[0]
     assert all("currentColor" in text for picture in pictures for text in re.findall(r"<text[^>]*>", picture))
 

@@ -1,42 +1,66 @@
-"""Report scored answers: the accept rate overall, by slice and by source, summarised to plain values.
+"""Report scored answers: the accept rate overall, by slice and by source, what drives REJECT, and what to do next.
 
 The *proxy* accept rate is what the score says (the share of rows at or above the threshold); the *human* one is what
 people said; the *corrected* one takes the score for the rows that nobody labelled, and the labels for how far the score
-is off. Each number comes with its n and its 95 % interval, which shows the sampling of the rows, not an error of the
-score.
+is off (stratified PPI++). Each number comes with its n and its 95 % interval, over instructions where several rows
+answer one; the interval of the proxy shows the sampling of the rows, not an error of the score.
 """
 
 from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
-from weaklm import metrics, pictures
-from weaklm.estimation import paired_difference
 from weaklm.rendering import Rendered
-from weaklm.scored import Members, Scored, flat
+from weaklm.reports.advice import advice
+from weaklm.reports.agreement import agreement, length_correlation
+from weaklm.reports.drawings import report_pictures
+from weaklm.reports.error_modes import error_modes, pulls, some, votes
+from weaklm.reports.examples import examples
+from weaklm.reports.functions import findings, function_table
+from weaklm.reports.notes import notes
+from weaklm.reports.retrieval import retrieval
+from weaklm.reports.scored import Members, Scored, flat
+
+if TYPE_CHECKING:
+    from weaklm.analysis import LFAnalysis
+    from weaklm.quality import QualityModel
 
 _BINS = 20
 
 
 class Report(Rendered):
-    """The accept rate of scored answers: overall, by slice, by source; shows itself in a notebook and a terminal.
+    """The accept rate of scored answers, what drives REJECT and what to do next; shows itself wherever it is printed.
 
     Parameters
     ----------
     data
-        Examples; ``instruction`` and ``response`` are enough. A column ``human_label`` is the ground truth by people.
+        Examples; ``instruction`` and ``response`` are enough. A column ``human_label`` is the ground truth by people, a
+        column ``context_label`` what they said of the retrieved context (ACCEPT or REJECT).
     score
         (n,) from 0 to 1: the probability of ACCEPT. For the corrected rate it must not have learned from the human
-        labels of these very rows.
+        labels of these very rows: give out-of-fold scores for rows that it learned from.
     slices
         Slicing functions.
     threshold
         A row counts as accepted when its score is at least this.
     Y
         (n,) labels by people, 0 REJECT, 1 ACCEPT, -1 none, in place of the column ``human_label``.
+    inclusion
+        (n,) the chance that each row had to be labelled (:func:`weaklm.sampling.draw`), where these differ. None: the
+        labelled rows are an even draw.
+    analysis
+        The :class:`LFAnalysis` of the votes on these rows: adds the summary of the labeling functions, and which of
+        them drive REJECT.
+    quality
+        The fitted quality model: adds which features drive REJECT, and the alarm that rows are unlike those that it
+        learned from. It looks at 1,000 rows, drawn at random, of more.
+    discover
+        Search for slices that nobody wrote where quality is low (:func:`weaklm.discovery.discover_slices`).
+    target
+        A rate to decide against, such as a gate; with it, "what to do next" asks for the labels that decide.
 
     Examples
     --------
@@ -54,15 +78,31 @@ class Report(Rendered):
         slices: Sequence[Any] | None = None,
         threshold: float = 0.5,
         Y: ArrayLike | None = None,
+        inclusion: ArrayLike | None = None,
+        analysis: "LFAnalysis | None" = None,
+        quality: "QualityModel | None" = None,
+        discover: bool = False,
+        target: float | None = None,
     ) -> None:
-        self._scored = Scored.of(data, score, threshold, Y)
+        self._scored = Scored.of(data, score, threshold, Y, inclusion)
         self._members = Members.of(self._scored.data, slices)
-        self._summary = _summarise(self._scored, self._members, threshold)
+        found = _rates(self._scored, self._members, threshold) | _causes(
+            self._scored, self._members, threshold, analysis, quality
+        )
+        found["discovered"] = _discovered(self._scored, slices) if discover else None
+        found["notes"] = notes(found, self._scored.data, is_uneven=inclusion is not None)
+        found["advice"] = advice(found, target)
+        self._summary = found
 
     @property
     def overall(self) -> dict[str, Any]:
         """The numbers over all rows."""
         return dict(self.summary()["overall"])
+
+    @property
+    def accept_rate(self) -> dict[str, Any]:
+        """The overall accept rate to rely on, with its interval: ``judged_by`` corrected, human or proxy."""
+        return {"judged_by": self.overall["judged_by"], **self.overall[self.overall["judged_by"]]}
 
     def slices(self) -> pd.DataFrame:
         """Return one row a slice: n, share of the rows, rates with their intervals."""
@@ -82,75 +122,71 @@ class Report(Rendered):
         return data.assign(score=self._scored.score, decision=decision)[inside].sort_values("score", kind="stable")
 
     def _pictures(self) -> dict[str, str]:
-        return _pictures(self._summary)
+        return report_pictures(self._summary)
 
 
-def _summarise(scored: Scored, members: Members, threshold: float) -> dict[str, Any]:
+def _rates(scored: Scored, members: Members, threshold: float) -> dict[str, Any]:
+    """Return the rates of all parts, and how well the score follows people."""
     data = scored.data
-    everything = np.ones(len(data), dtype=bool)
-    by_source = {name: (data["source"] == name).to_numpy() for name in sorted(data["source"].unique())}
-    by_slice = {name: members[name] for name in members.names}
-    summary = {
+    by_source = [(name, (data["source"] == name).to_numpy()) for name in sorted(data["source"].unique())]
+    return {
         "kind": "report",
         "threshold": float(threshold),
         "n": len(data),
         "n_instructions": int(data["instruction_id"].nunique()),
         "n_labelled": int((scored.Y >= 0).sum()),
-        "overall": {"name": "all rows", **scored.rates(everything)},
+        "overall": {"name": "all rows", **scored.rates(np.ones(len(data), dtype=bool))},
         "slices": [
             {"name": name, "reads_response": name in members.on_response, **scored.rates(inside)}
-            for name, inside in by_slice.items()
+            for name, inside in members.items()
         ],
         "in_no_slice": int((~members.S.any(axis=1)).sum()) if members.names else None,
-        "sources": [{"name": name, **scored.rates(inside)} for name, inside in by_source.items()],
-        "slices_by_source": _crossed(scored, by_slice, by_source),
-        "agreement": _agreement(scored),
+        "sources": [{"name": name, **scored.rates(inside)} for name, inside in by_source],
+        "slices_by_source": [
+            {"slice": name, "source": source, **scored.rates(inside & of_source)}
+            for name, inside in members.items()
+            for source, of_source in by_source
+            if len(by_source) > 1
+        ],
+        "agreement": agreement(scored, threshold),
+        "length": length_correlation(scored),
         "histogram": _histogram(scored),
-        "examples": _examples(scored, threshold),
+        "retrieval": retrieval(scored, members),
     }
-    return summary | {"notes": _notes(summary, data)}
 
 
-def _crossed(scored: Scored, by_slice: dict[str, Any], by_source: dict[str, Any]) -> list[dict[str, Any]]:
-    """Return the rates of each slice within each source, where there are several sources."""
-    if len(by_source) < 2:
-        return []
-    return [
-        {"slice": name, "source": source, **scored.rates(members & inside)}
-        for name, members in by_slice.items()
-        for source, inside in by_source.items()
-    ]
-
-
-def _agreement(scored: Scored) -> dict[str, Any] | None:
-    """Return how well the score follows the people who labelled, or None where nobody did."""
-    is_labelled = scored.Y >= 0
-    if not is_labelled.any():
-        return None
-    Y, score, accepted = scored.Y[is_labelled], scored.score[is_labelled], scored.accepted[is_labelled]
-    measures = {
-        "auc": metrics.auc(Y, score),
-        "balanced_accuracy": metrics.balanced_accuracy(Y, accepted),
-        "kappa": metrics.agreement(Y, accepted.astype(int)),
-        "f1_accept": metrics.f1(Y, accepted),
-        "f1_reject": metrics.f1(Y, accepted, of=0),
-        "brier": metrics.brier(Y, score),
-        "ece": metrics.ece(Y, score),
-        "label_worth": _label_worth(Y, score),
+def _causes(
+    scored: Scored,
+    members: Members,
+    threshold: float,
+    analysis: "LFAnalysis | None",
+    quality: "QualityModel | None",
+) -> dict[str, Any]:
+    """Return what is known of the functions, what drives REJECT, rows to read, and what the model warns of."""
+    by_vote = None if analysis is None else votes(scored, analysis)
+    by_pull = None if quality is None else pulls(scored, quality)
+    causes = [drivers for drivers in (by_vote, by_pull) if drivers is not None]
+    return {
+        "functions": None if analysis is None else function_table(analysis, scored.Y),
+        "findings": None if analysis is None else findings(analysis, scored.Y),
+        "coverage": None if analysis is None else analysis.label_coverage(),
+        "error_modes": error_modes(scored, members, by_vote, by_pull, None if analysis is None else analysis.L),
+        "alarms": [] if quality is None or not len(scored.data) else _alarms(scored, quality),
+        "examples": examples(scored, threshold, causes),
     }
-    shown = {name: None if np.isnan(value) else value for name, value in measures.items()}
-    return {"n": len(Y), "n_reject": int((Y == 0).sum()), **shown, "gap": paired_difference(Y, accepted).to_dict()}
 
 
-def _label_worth(Y: NDArray[Any], score: NDArray[np.float64]) -> float:
-    """Return how many labels one label is worth in the corrected rate, thanks to the score: 1 / (1 - correlation ** 2).
+def _alarms(scored: Scored, quality: "QualityModel") -> list[str]:
+    """Return the alarms of the quality model on the rows, or on a random part of many."""
+    return quality.alarms(scored.data.iloc[some(np.arange(len(scored.data)))])
 
-    nan where it cannot be said: the labels, or the scores, are all the same.
-    """
-    if len(np.unique(Y)) < 2 or score.std() == 0:
-        return float("nan")
-    correlation = max(float(np.corrcoef(Y, score)[0, 1]), 0.0)  # a score that runs against people gets no weight
-    return 1 / (1 - correlation**2) if correlation < 1 else float("nan")
+
+def _discovered(scored: Scored, slices: Sequence[Any] | None) -> list[dict[str, Any]]:
+    """Return slices that nobody wrote where more rows are rejected than elsewhere, as rules and as source code."""
+    from weaklm.discovery import discover_slices
+
+    found = discover_slices(scored.data, ~scored.accepted, slices=slices)
+    return list(found.summary())
 
 
 def _histogram(scored: Scored) -> dict[str, Any]:
@@ -159,86 +195,3 @@ def _histogram(scored: Scored) -> dict[str, Any]:
     groups = {"no human label": -1, "human REJECT": 0, "human ACCEPT": 1}
     counts = {name: np.histogram(scored.score[label == scored.Y], edges)[0] for name, label in groups.items()}
     return {"edges": edges.tolist(), "counts": {name: c.tolist() for name, c in counts.items() if c.any()}}
-
-
-def _examples(scored: Scored, threshold: float) -> list[dict[str, Any]]:
-    """Return at most 45 rows worth reading, in groups; no row twice."""
-    score, distance = scored.score, np.abs(scored.score - threshold)
-    is_wrong = (scored.Y >= 0) & (scored.accepted != (scored.Y == 1))
-    everything = np.ones(len(score), dtype=bool)
-    groups: list[tuple[str, NDArray[Any], NDArray[np.bool_], int]] = [
-        ("The score and people disagree, the surest first", -distance, is_wrong, 15),
-        ("The lowest scores", score, everything, 10),
-        ("The highest scores", -score, everything, 10),
-        ("The least sure", distance, everything, 10),
-    ]
-    shown: set[int] = set()
-    examples: list[dict[str, Any]] = []
-    for title, order, inside, n in groups:
-        rows = [int(row) for row in np.argsort(order, kind="stable") if inside[row] and int(row) not in shown][:n]
-        shown.update(rows)
-        if rows:
-            examples.append({"title": title, "rows": [scored.example(row) for row in rows]})
-    return examples
-
-
-def _notes(summary: dict[str, Any], data: pd.DataFrame) -> list[str]:
-    """Return what a reader must know before believing the numbers."""
-    n, n_labelled, overall = summary["n"], summary["n_labelled"], summary["overall"]
-    notes = []
-    if n and not n_labelled:
-        notes.append("No row has a human label: every rate here is what the score says, and nobody has checked it.")
-    elif n and overall["corrected"] is None and n_labelled < n:
-        notes.append("A corrected rate needs at least 15 human labels, 3 of them ACCEPT and 3 REJECT.")
-    if n_labelled:
-        notes += _gap_notes(summary["agreement"]["gap"])
-    if n > summary["n_instructions"]:
-        notes.append(
-            f"{n:,} rows answer {summary['n_instructions']:,} instructions. Intervals count rows as independent; where "
-            "answers to one instruction resemble each other they are too narrow."
-        )
-    n_train = int((data["split"] == "train").sum())
-    if n_train:
-        notes.append(f"{n_train:,} rows are of the split 'train': the score may have learned from them.")
-    if summary["in_no_slice"]:
-        notes.append(f"{summary['in_no_slice']:,} rows are in no slice.")
-    on_response = [part["name"] for part in summary["slices"] if part["reads_response"]]
-    if on_response:
-        notes.append(
-            f"Slices that read the response: {', '.join(on_response)}. Their members change from source to source, so "
-            "sources cannot be compared on them."
-        )
-    return notes
-
-
-def _gap_notes(gap: dict[str, Any]) -> list[str]:
-    """Return a note where the score clearly accepts more, or less, than people do on the rows that they labelled."""
-    if gap["low"] is None or gap["low"] <= 0 <= gap["high"]:
-        return []
-    kind, more = ("generous", "more") if gap["value"] > 0 else ("strict", "less")
-    points = abs(gap["value"]) * 100
-    return [
-        f"The score is too {kind}: on {gap['n']:,} labelled rows it accepts {points:.1f} points {more} than people do."
-    ]
-
-
-def _pictures(summary: dict[str, Any]) -> dict[str, str]:
-    """Return the SVG pictures of a summary by name."""
-    drawn: dict[str, str] = {}
-    if summary["n"]:
-        histogram = summary["histogram"]
-        description = f"Histogram of the scores of {summary['n']:,} rows."
-        drawn["histogram"] = pictures.histogram(**histogram, threshold=summary["threshold"], description=description)
-    for kind in ("slices", "sources"):
-        if len(summary[kind]) > (kind == "sources"):
-            parts = [part for part in summary[kind] if part["n"]]
-            drawn[kind] = _forest([summary["overall"], *parts], f"Accept rates by {kind[:-1]}")
-    return drawn
-
-
-def _forest(parts: list[dict[str, Any]], title: str) -> str:
-    shown = ("proxy", "human", "corrected")
-    series = {name: [part[name] for part in parts] for name in shown}
-    drawn = {name: values for name, values in series.items() if any(v and v["value"] is not None for v in values)}
-    said = [f"{part['name']} {part['proxy']['value']:.0%}" for part in parts if part["proxy"]["value"] is not None]
-    return pictures.forest([part["name"] for part in parts], drawn, description=f"{title}: {', '.join(said)}.")
