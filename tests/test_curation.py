@@ -78,6 +78,7 @@ def test_the_funnel_adds_up() -> None:
         ["label is not ACCEPT", 6, 2, 4],
         ["confidence below 0.9", 4, 1, 3],
         ["same response to the same instruction", 3, 1, 2],
+        ["nearly the same as a better row", 2, 0, 2],
     ]
 
 
