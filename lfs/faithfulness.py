@@ -138,22 +138,6 @@ def missing_name(x: Example) -> int:
     return REJECT if x.context.strip() and missing else ABSTAIN
 
 
-@labeling_function(resources={"min_names": 2})
-def names_supported(x: Example, min_names: int) -> int:
-    """ACCEPT when the response has ``min_names`` different names or more, every word of them in the context.
-
-    Source: ours; the reverse of ``missing_name``.
-
-    >>> context = "Ann Lee leads the fraud desk in Leeds."
-    >>> names_supported(Example(context=context, response="The desk in Leeds is led by Ann Lee."))
-    1
-    >>> names_supported(Example(context=context, response="It is led by Ann Lee."))
-    -1
-    """
-    own = set(names(x.response))
-    return _vote(x, len(own) >= min_names and all(stems(name) <= stems(x.context) for name in own), False)
-
-
 @labeling_function
 def wrong_unit(x: Example) -> int:
     """REJECT when a number has one unit of time or money in the response, and only others of its kind in the context.

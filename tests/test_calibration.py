@@ -1,8 +1,10 @@
+import json
+
 import numpy as np
 import pytest
 from scipy.special import expit
 
-from weaklm.calibration import Calibration, Isotonic, VennAbers, calibrator
+from weaklm.calibration import Calibration, Isotonic, VennAbers, calibrator, from_dict, to_dict
 from weaklm.errors import ModelError
 
 RANDOM = np.random.default_rng(0)
@@ -59,7 +61,7 @@ def test_nothing_to_calibrate_on_is_an_error(form: type[VennAbers] | type[Isoton
 
 
 @pytest.mark.parametrize(
-    ("n", "form"), [(30, Calibration), (199, Calibration), (200, VennAbers), (1999, VennAbers), (2000, Isotonic)]
+    ("n", "form"), [(30, Calibration), (999, Calibration), (1000, VennAbers), (1999, VennAbers), (2000, Isotonic)]
 )
 def test_the_number_of_labels_chooses_the_form(n: int, form: type) -> None:
     assert type(calibrator(np.arange(float(n)) % 50, np.arange(n) % 2)) is form
@@ -67,6 +69,24 @@ def test_the_number_of_labels_chooses_the_form(n: int, form: type) -> None:
 
 def test_labels_of_one_group_count_once() -> None:
     assert type(calibrator(LOGIT, Y, groups=np.arange(400) // 4)) is Calibration
+
+
+@pytest.mark.parametrize("form", [VennAbers, Isotonic])
+def test_a_weight_counts_as_so_many_labels(form: type[VennAbers] | type[Isotonic]) -> None:
+    twice = form.fit(np.concatenate([LOGIT, LOGIT[:50]]), np.concatenate([Y, Y[:50]]))
+    weighed = form.fit(LOGIT, Y, np.where(np.arange(400) < 50, 2.0, 1.0))
+    assert weighed.score([-1.0, 0.0, 1.0]) == pytest.approx(twice.score([-1.0, 0.0, 1.0]), abs=0.002)
+
+
+@pytest.mark.parametrize("form", [VennAbers, Isotonic])
+def test_it_survives_json(form: type[VennAbers] | type[Isotonic]) -> None:
+    fitted = form.fit(LOGIT, Y)
+    assert from_dict(json.loads(json.dumps(to_dict(fitted)))) == fitted
+
+
+def test_labels_that_contradict_the_score_do_not_turn_it_around() -> None:
+    line = Calibration.fit(np.linspace(-2, 2, 100), [1] * 50 + [0] * 50, min_labels=10)
+    assert 0 < line.slope < 0.5
 
 
 def test_few_of_a_class_change_nothing() -> None:

@@ -83,7 +83,7 @@ def test_a_gate_that_is_not_met_exits_with_3(folder: Path, capsys: pytest.Captur
 
 def test_curate_and_export_agree(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert run("curate", "--confidence-threshold", "0.7", "-p", folder, "--json") == 0
-    rows_out = json.loads(capsys.readouterr().out)[-1]["rows out"]
+    rows_out = json.loads(capsys.readouterr().out)["n_kept"]
     assert run("export", tmp_path / "kept.parquet", "-p", folder) == 0
     assert len(pd.read_parquet(tmp_path / "kept.parquet")) == rows_out > 0
 

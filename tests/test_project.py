@@ -152,7 +152,7 @@ def test_a_report_is_saved_as_html_and_json(looped: Project) -> None:
 
 
 def test_a_gate_that_is_not_met_says_so(looped: Project) -> None:
-    with pytest.raises(GateError, match=r"the accept rate is .*, under the gate of 1.1"):
+    with pytest.raises(GateError, match=r"the proxy accept rate is .*, under the gate of 1.1"):
         looped.report(fail_under=1.1)
 
 
@@ -203,6 +203,67 @@ def test_a_curated_set_of_an_older_model_is_used_with_a_warning(
 def test_a_comparison_pairs_the_held_out_instructions(looped: Project) -> None:
     comparison = looped.compare("copilot-a", "copilot-b")
     assert comparison.summary()["n_pairs"] == 8
+
+
+def test_a_comparison_counts_what_the_tuned_model_was_trained_on(looped: Project) -> None:
+    tuned = looped.sources()[-1]
+    comparison = looped.compare("tiny-llama", tuned)
+    assert comparison.summary()["leakage"]["n_leaked"] == 0
+    assert len(looped._trained_on(tuned) or []) == len(looped.curated())
+    assert looped._trained_on("copilot-a") is None
+
+
+def test_a_gate_fails_when_a_source_is_worse(looped: Project) -> None:
+    worse = looped.compare("copilot-a", "tiny-llama", "copilot-b")
+    assert {part["names"][1] for part in worse.summary()["sources"]} == {"copilot-b"}
+    if "worse" in (worse.outcome, worse.summary()["score_outcome"]):
+        with pytest.raises(GateError, match="a source is worse"):
+            looped.compare("copilot-a", "tiny-llama", fail_if_worse=True)
+
+
+def test_an_adapter_leads_back_to_its_rows_and_the_code_of_every_function(looped: Project) -> None:
+    lineage = looped.lineage()
+    assert [step.kind for step in lineage.steps] == ["train", "curate", "fit"]
+    assert sorted(lineage.rows["id"]) == sorted(looped.curated().to_frame()["id"])
+    assert lineage.functions[["name", "now"]].values.tolist() == [
+        ["long_enough", "same"],
+        ["refuses", "same"],
+        ["invents", "same"],
+    ]
+
+
+def test_blame_runs_the_loop_without_the_function(looped: Project) -> None:
+    effect = looped.blame("long_enough")
+    assert effect.to_dict()["n_votes"] > 0
+    assert set(effect.kept_by_it) <= set(looped.curated().to_frame()["id"])
+    with pytest.raises(ProjectError, match=r"no function 'long_enogh'; .*long_enough"):
+        looped.blame("long_enogh")
+
+
+def test_a_report_of_a_project_says_what_drives_reject(looped: Project) -> None:
+    summary = looped.report(source=["copilot-a", "copilot-b"]).summary()
+    assert {row["function"] for row in summary["functions"]} == {"long_enough", "refuses", "invents"}
+    assert summary["error_modes"] is not None
+
+
+def test_labels_to_certify_train_nothing_and_certify_once(project: Project) -> None:
+    truth = load().annotations.drop_duplicates("id").set_index("id")["label"]
+    project.apply()
+    weak = project.fit()
+    batch = project.batch(40, purpose="certify", drawn_from=0.5)
+    known = [i for i in batch.rows["id"] if i in truth.index]
+    labels = pd.DataFrame({"id": batch.rows["id"], "annotator": "ann"})
+    project.add_labels(labels.assign(label=[truth.get(i, "ACCEPT") for i in labels["id"]]))
+    assert len(known) < len(labels)  # the others are called good
+    assert project.fit() == weak
+    certificate = project.curate(max_bad_rate=0.3, drawn_from=0.5).certificate
+    assert certificate is not None
+    assert certificate.n_labels + certificate.set_aside.get("an earlier certificate", 0) > 0
+    assert set(certificate.label_ids) <= set(labels["id"])
+    again = project.curate(max_bad_rate=0.25, drawn_from=0.5).certificate
+    assert again is not None
+    assert again.set_aside == {"an earlier certificate": len(certificate.label_ids)}
+    assert not again.is_certified
 
 
 def test_without_human_labels_the_model_is_not_calibrated(project: Project) -> None:

@@ -13,7 +13,6 @@ _HOME = {
     "REJECT": "data",
     "Batch": "data",
     "Example": "data",
-    "read": "data",
     "split": "data",
     "human_labels": "data",
     "LabelingFunction": "functions",
@@ -46,6 +45,12 @@ _HOME = {
     "QualityDataset": "curation",
     "curate": "curation",
     "export": "exchange",
+    "read": "exchange",
+    "read_labels": "exchange",
+    "to_dataset": "exchange",
+    "from_dataset": "exchange",
+    "dataset_card": "cards",
+    "model_card": "cards",
     "QLoRATrainer": "lm.train",
     "LanguageModel": "lm.generation",
     "compare": "rescoring",
@@ -63,6 +68,8 @@ if TYPE_CHECKING:
     from weaklm.analysis import LFAnalysis as LFAnalysis
     from weaklm.apply import LFApplier as LFApplier
     from weaklm.apply import SFApplier as SFApplier
+    from weaklm.cards import dataset_card as dataset_card
+    from weaklm.cards import model_card as model_card
     from weaklm.comparison import Comparison as Comparison
     from weaklm.curation import QualityDataset as QualityDataset
     from weaklm.curation import curate as curate
@@ -72,11 +79,14 @@ if TYPE_CHECKING:
     from weaklm.data import Batch as Batch
     from weaklm.data import Example as Example
     from weaklm.data import human_labels as human_labels
-    from weaklm.data import read as read
     from weaklm.data import split as split
     from weaklm.dawid_skene import DawidSkene as DawidSkene
     from weaklm.endpoint import Endpoint as Endpoint
     from weaklm.exchange import export as export
+    from weaklm.exchange import from_dataset as from_dataset
+    from weaklm.exchange import read as read
+    from weaklm.exchange import read_labels as read_labels
+    from weaklm.exchange import to_dataset as to_dataset
     from weaklm.functions import LabelingFunction as LabelingFunction
     from weaklm.functions import SlicingFunction as SlicingFunction
     from weaklm.functions import collect as collect

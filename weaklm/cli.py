@@ -117,18 +117,22 @@ def import_(
     split: Annotated[str | None, typer.Option(help="The split of all rows; else by a hash of the instruction.")] = None,
     column: Columns = None,
     keep: Annotated[list[str] | None, typer.Option(help="A further column to keep; repeatable. Default: all.")] = None,
+    format: Annotated[str | None, typer.Option(help="Such as sharegpt, where the file's rows leave a doubt.")] = None,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
-    """Import the responses of a CSV, JSONL or Parquet file.
+    """Import the responses of a CSV, Parquet, JSON or JSONL file.
+
+    Of chats (messages, ShareGPT), prompt-completion pairs, Alpaca, Argilla and Label Studio files, too.
 
     \b
     Examples:
       python -m weaklm import train.csv --source llama3-8b --split train
+      python -m weaklm import chats.jsonl --source llama3-8b --format sharegpt
       python -m weaklm import all.parquet --column source=model --column human_label=label --keep domain
     """
     imported = _open(project).add_responses(
-        path, source=source, split=split, columns=_pairs(column, "--column"), keep=keep or None
+        path, source=source, split=split, columns=_pairs(column, "--column"), keep=keep or None, format=format
     )
     _show(imported, as_json)
 
@@ -176,16 +180,25 @@ def batch(
 
 
 @app.command()
-def labels(path: Path, project: Folder = HERE, as_json: Json = False) -> None:
-    """Add human labels from a CSV file.
+def labels(
+    path: Path,
+    format: Annotated[str | None, typer.Option(help="argilla or label_studio, for their exports.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Add human labels from a file.
 
-    Its columns are id, label (ACCEPT or REJECT) and annotator.
+    A CSV, JSONL or Parquet file with columns id, label (ACCEPT or REJECT) and annotator, or what Argilla or Label
+    Studio exported.
 
     \b
-    Example:
+    Examples:
       python -m weaklm labels experts.csv
+      python -m weaklm labels annotations.json --format label_studio
     """
-    n_labels = _open(project).add_labels(path)
+    from weaklm.exchange import read_labels
+
+    n_labels = _open(project).add_labels(path if format is None else read_labels(path, format))
     _show({"n_labels": n_labels}, as_json, f"added {n_labels:,} human labels")
 
 
@@ -293,6 +306,7 @@ def fit(
 def report(
     split: Split = None,
     source: Annotated[str | None, typer.Option(help="Only this model source.")] = None,
+    discover: Annotated[bool, typer.Option("--discover", help="Search for slices that nobody wrote.")] = False,
     fail_under: Annotated[float | None, typer.Option(help="Exit with 3 when the accept rate is lower.")] = None,
     project: Folder = HERE,
     as_json: Json = False,
@@ -309,7 +323,7 @@ def report(
     from weaklm.project import check_gate
 
     opened = _open(project)
-    made = opened.report(split=split, source=source)
+    made = opened.report(split=split, source=source, discover=discover)
     _show(made, as_json)
     _place(opened.last("report"), "report.html")
     check_gate(made, fail_under)
@@ -319,6 +333,7 @@ def report(
 def curate(
     label: Annotated[list[str] | None, typer.Option(help="A decision to keep; repeatable.")] = None,
     confidence_threshold: Annotated[float | None, typer.Option(help="Keep rows at least this confident.")] = None,
+    max_bad_rate: Annotated[float | None, typer.Option(help="Keep what is certified to be no worse.")] = None,
     settings: Set = None,
     project: Folder = HERE,
     as_json: Json = False,
@@ -331,13 +346,14 @@ def curate(
     Examples:
       python -m weaklm curate
       python -m weaklm curate --label ACCEPT --confidence-threshold 0.8
+      python -m weaklm curate --max-bad-rate 0.1
     """
     options = _settings(settings)
     options |= {"labels": label} if label else {}
     options |= {"confidence_threshold": confidence_threshold} if confidence_threshold is not None else {}
+    options |= {"max_bad_rate": max_bad_rate} if max_bad_rate is not None else {}
     curated = _open(project).curate(**options)
-    funnel = curated.funnel()
-    _show(funnel, as_json, funnel.to_string(index=False))
+    _show(curated.summary(), as_json, repr(curated))
 
 
 @app.command()
@@ -393,16 +409,33 @@ def rescore(
 
 
 @app.command()
-def compare(base: str, tuned: str, split: Split = None, project: Folder = HERE, as_json: Json = False) -> None:
-    """Compare two sources on the instructions that both answered.
+def compare(
+    base: str,
+    tuned: str,
+    others: Annotated[list[str] | None, typer.Argument(help="Further sources, each compared with BASE.")] = None,
+    split: Split = None,
+    second_opinion: Annotated[
+        bool, typer.Option("--second-opinion", help="Let a model of other functions judge, too.")
+    ] = False,
+    fail_if_worse: Annotated[bool, typer.Option("--fail-if-worse", help="Exit with 3 when TUNED is worse.")] = False,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Compare sources on the instructions that both answered.
 
     \b
-    Example:
+    Examples:
       python -m weaklm compare llama3-8b llama3-8b-tuned
+      python -m weaklm compare llama3-8b llama3-8b-tuned llama3-70b --fail-if-worse
     """
+    from weaklm.project import check_not_worse
+
     opened = _open(project)
-    _show(opened.compare(base, tuned, split=split), as_json)
+    made = opened.compare(base, tuned, *(others or ()), split=split, second_opinion=second_opinion)
+    _show(made, as_json)
     _place(opened.last("compare"), "comparison.html")
+    if fail_if_worse:
+        check_not_worse(made)
 
 
 @app.command()
@@ -419,22 +452,56 @@ def explain(row_id: str, project: Folder = HERE, as_json: Json = False) -> None:
 
 
 @app.command()
+def blame(function: str, project: Folder = HERE, as_json: Json = False) -> None:
+    """Say what a labeling function does to the training rows.
+
+    The labels that it tips; and, by running the models and the curation without it, the scores and rows that change.
+
+    \b
+    Example:
+      python -m weaklm blame says_sorry
+    """
+    _show(_open(project).blame(function), as_json)
+
+
+@app.command()
+def lineage(
+    adapter: Annotated[str | None, typer.Argument(help="A training's id; else the newest.")] = None,
+    project: Folder = HERE,
+    as_json: Json = False,
+) -> None:
+    """Say what an adapter was made from: settings, rows, and the code of every function.
+
+    \b
+    Example:
+      python -m weaklm lineage 3f2a9c0d1b7e4a55
+    """
+    _show(_open(project).lineage(adapter), as_json)
+
+
+@app.command()
 def export(
     path: Path,
     format: Annotated[str | None, typer.Option(help="Needed where the ending leaves a choice.")] = None,
+    spreadsheet_safe: Annotated[bool, typer.Option(help="CSV that no spreadsheet takes for formulas.")] = False,
+    conversational: Annotated[bool, typer.Option(help="Prompts and answers as messages.")] = False,
+    bare: Annotated[bool, typer.Option("--bare", help="Only what the format has; not to be read back whole.")] = False,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
     """Write the curated rows to a file.
 
-    CSV, JSONL (chat messages or prompt-completion) or Parquet.
+    Formats: csv, parquet, messages, prompt_completion, alpaca, sharegpt, kto, dpo, argilla, label_studio. Further
+    columns stand in a field of their own that trainers pass over, so that `import` reads the same rows again.
 
     \b
     Examples:
       python -m weaklm export train.jsonl --format messages
+      python -m weaklm export pairs.jsonl --format dpo --conversational
       python -m weaklm export train.parquet
     """
-    n_rows = _open(project).export(path, format)
+    options = {"spreadsheet_safe": spreadsheet_safe, "conversational": conversational, "lossless": not bare}
+    n_rows = _open(project).export(path, format, **options)
     _show({"path": str(path), "n_rows": n_rows}, as_json, f"wrote {n_rows:,} rows to {path}")
 
 

@@ -13,27 +13,39 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 
 import numpy as np
 import pandas as pd
+import sqlalchemy as sa
 from numpy.typing import NDArray
 
 from weaklm import settings as project_settings
+from weaklm import store as tables
 from weaklm.analysis import LFAnalysis
 from weaklm.apply import SFApplier
 from weaklm.atomic import atomic_file
 from weaklm.batches import AnnotationBatch, Batches, Purpose, from_score_on, opposed
+from weaklm.certificate import LabelUse
 from weaklm.comparison import Comparison
 from weaklm.curation import QualityDataset, curate
-from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete, read
+from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete
 from weaklm.data import human_labels as labels_of
 from weaklm.errors import DataError, GateError, ProjectError, nearest
-from weaklm.exchange import export
-from weaklm.functions import Function, collect, load
+from weaklm.exchange import export, read
+from weaklm.functions import Function, code_hash, collect, load
 from weaklm.label_model import LabelModel
-from weaklm.lineage import Explanation, explain
+from weaklm.lineage import (
+    AdapterLineage,
+    Explanation,
+    FunctionEffect,
+    adapter_lineage,
+    blame_function,
+    explain,
+    scores_without,
+)
 from weaklm.quality import QualityModel
+from weaklm.quality.second_opinion import second_opinion as disjoint_opinions
 from weaklm.report import Report
 from weaklm.responses import HELD_OUT, Imported, Responses
 from weaklm.runs import Runs, fingerprint, run_key
@@ -60,6 +72,17 @@ class Fitted:
         return (
             f"fitted model {self.id} on {self.n_covered:,} of {self.n_train:,} training rows (with votes), {calibrated}"
         )
+
+
+class Labels(NamedTuple):
+    """Human labels (n,), -1 where there are none or they may not be used, and the chance of each row to have one."""
+
+    Y: NDArray[np.int8] | None
+    inclusion: NDArray[np.float64] | None
+
+    def to_list(self) -> list[Any]:
+        """Return both as plain lists, for a key."""
+        return [None if values is None else values.tolist() for values in self]
 
 
 @dataclass(frozen=True)
@@ -190,20 +213,22 @@ class Project:
         split: str | None = None,
         columns: Mapping[str, str] | None = None,
         keep: Sequence[str] | None = None,
+        format: str | None = None,
+        fields: Mapping[str, str] | None = None,
     ) -> Imported:
         """Import the responses of a file or frame; rows that are already there are counted and left out.
 
         Parameters
         ----------
-        path, columns, keep
-            As in :func:`weaklm.read`; ``columns`` adds to the project's own.
+        path, columns, keep, format, fields
+            As in :func:`weaklm.read`; ``columns`` adds to the project's own, which a ``format`` has no use for.
         source
             The model that wrote the responses, when the file has no ``source`` column.
         split
             "train", "valid" or "test" for all rows; without it the file's column, else the project's split setting.
         """
-        names = self.settings["columns"] | dict(columns or {})
-        data = read(path, names, source=source, split=split, keep=keep)
+        names = ({} if format else self.settings["columns"]) | dict(columns or {})
+        data = read(path, names, format=format, fields=fields, source=source, split=split, keep=keep)
         if (data["source"] == "").any():
             raise DataError(f"{_name(path)}: which model wrote these responses? Name it with source=... (--source)")
         return self._responses.add(data, _name(path), data.attrs["dropped"])
@@ -323,14 +348,14 @@ class Project:
         if train.empty:
             raise ProjectError("no response is in the train split; lower [split] test, or import with split='train'")
         L = self.votes(train)
-        Y = labels_of(train) if human_labels else None
+        labels = self._labels(train) if human_labels else Labels(None, None)
         options = {table: self.settings[table] for table in ("label_model", "quality_model")}
         versions = [self._votes.version(function) for function in self.functions]
         votes = hashlib.sha256(L.tobytes()).hexdigest()  # they may change without the functions: a retry, a clock
-        run_id = run_key("fit", versions, votes, train["id"].tolist(), Y.tolist() if Y is not None else None, options)
+        run_id = run_key("fit", versions, votes, train["id"].tolist(), labels.to_list(), options)
 
         def make() -> dict[str, Any]:
-            fitted, scores = self._fit(run_id, train, L, Y, options)
+            fitted, scores = self._fit(run_id, train, L, labels, options)
             with self.store.write() as connection:
                 self.store.add_part(connection, "scores", run_id, scores)
             return asdict(fitted)
@@ -340,19 +365,34 @@ class Project:
         return Fitted(**outputs)
 
     def _fit(
-        self, run_id: str, train: pd.DataFrame, L: NDArray[np.int8], Y: NDArray[np.int8] | None, options: dict[str, Any]
+        self, run_id: str, train: pd.DataFrame, L: NDArray[np.int8], labels: Labels, options: dict[str, Any]
     ) -> tuple[Fitted, pd.DataFrame]:
-        label_model = LabelModel(**options["label_model"]).fit(L, Y)
+        Y, inclusion = labels
+        label_model = LabelModel(**options["label_model"]).fit(L, Y, inclusion)
         covered = label_model.covered(L)
         quality = QualityModel(**options["quality_model"])
-        quality.fit(train, label_model.predict_proba(L), Y, covered=covered)
+        quality.fit(train, label_model.predict_proba(L), Y, covered=covered, inclusion=inclusion)
         folder = self.folder / "models" / run_id
         quality.save(folder)
-        with atomic_file(folder / "label_model.json") as path:
-            path.write_text(json.dumps(label_model.to_dict()))
-        n_human = 0 if Y is None else int((Y != ABSTAIN).sum())
-        fitted = Fitted(run_id, len(train), int(covered.sum()), n_human, bool(quality.calibrated_))
+        used = train["id"][Y != ABSTAIN] if Y is not None else []
+        use = quality.label_use_.add("label model", used) if len(used) else quality.label_use_
+        for name, state in {"label_model": label_model.to_dict(), "label_use": use.to_dict()}.items():
+            with atomic_file(folder / f"{name}.json") as path:
+                path.write_text(json.dumps(state))
+        fitted = Fitted(run_id, len(train), int(covered.sum()), len(used), bool(quality.calibrated_))
         return fitted, pd.DataFrame({"id": train["id"].to_numpy(), "score": quality.oof_score_})
+
+    def _labels(self, data: pd.DataFrame, purposes: tuple[Purpose, ...] = ("learn",)) -> Labels:
+        """Return the human labels that rows may be judged by, and their chances; see :meth:`Batches.estimable`."""
+        return Labels(*self._batches.estimable(data, labels_of(data), purposes))
+
+    def _label_use(self) -> LabelUse:
+        """Return what human labels were used for: by the newest models, and by every certificate so far."""
+        folder = self.folder / "models" / self._runs.newest("fit")["id"]
+        use = LabelUse.from_dict(json.loads((folder / "label_use.json").read_text()))
+        for run in self._runs.all("curate"):
+            use = use.add("an earlier certificate", run["outputs"].get("certified_by", []))
+        return use
 
     def _score_rest(self, model: str, data: pd.DataFrame) -> None:
         """Score the rows that the model has not scored yet and store the scores."""
@@ -400,37 +440,110 @@ class Project:
         split: str | None = None,
         source: str | Sequence[str] | None = None,
         slices: Sequence[Function] | None = None,
+        discover: bool = False,
         fail_under: float | None = None,
     ) -> Report:
         """Return the Report of a split (held-out instructions unless named), and save it as HTML and JSON.
 
-        ``fail_under`` raises GateError when the accept rate is below it, after the report is saved.
+        Parameters
+        ----------
+        discover
+            Search for slices that nobody wrote where quality is low.
+        fail_under
+            Raise GateError when the accept rate is below it, after the report is saved.
         """
         data = self.responses(source=source, split=split or HELD_OUT)
         slices = self.slices if slices is None else collect(list(slices))
-        report = Report(data, self.scores(data), slices=slices)
-        self._file("report", report, [data], slices)
+        Y, inclusion = self._labels(data)
+        analysis = self._analysis(data) if self._votes.has(self.functions, data) else None
+        report = Report(
+            data,
+            self.scores(data),
+            slices=slices,
+            Y=Y,
+            inclusion=inclusion,
+            analysis=analysis,
+            quality=self.quality,
+            discover=discover,
+            target=fail_under,
+        )
+        self._file("report", report, [data], slices, options=[discover, fail_under])
         check_gate(report, fail_under)
         return report
 
     def compare(
-        self, base: str, tuned: str, *, split: str | None = None, slices: Sequence[Function] | None = None
+        self,
+        base: str,
+        tuned: str,
+        *others: str,
+        split: str | None = None,
+        slices: Sequence[Function] | None = None,
+        second_opinion: bool = False,
+        fail_if_worse: bool = False,
     ) -> Comparison:
-        """Return the Comparison of two sources on the instructions that both answered (held-out unless named)."""
+        """Return the Comparison of sources on the instructions that they answered (held-out unless named), saved.
+
+        Parameters
+        ----------
+        others
+            Further sources, each compared with ``base``.
+        second_opinion
+            Let a second quality model, which shares no function with a first one, judge too, for the proxy-gap meter.
+            It takes two more fits.
+        fail_if_worse
+            Raise GateError when people, or the score, say that a source is worse; after the comparison is saved.
+        """
         slices = self.slices if slices is None else collect(list(slices))
-        pair = [self.responses(source=source, split=split or HELD_OUT) for source in (base, tuned)]
-        scores = [self.scores(data) for data in pair]
-        comparison = Comparison(pair[0], scores[0], pair[1], scores[1], slices=slices, names=(base, tuned))
-        self._file("compare", comparison, pair, slices)
+        frames = [self.responses(source=source, split=split or HELD_OUT) for source in (base, tuned, *others)]
+        scores = [self.scores(data) for data in frames]
+        labels = [self._labels(data) for data in frames[:2]]
+        comparison = Comparison(
+            frames[0],
+            scores[0],
+            frames[1],
+            scores[1],
+            slices=slices,
+            names=(base, tuned),
+            Y=_both([given.Y for given in labels]),
+            inclusion=_both([given.inclusion for given in labels]),
+            second_scores=self._second_scores(frames[:2]) if second_opinion else None,
+            trained_on=self._trained_on(tuned),
+            others={name: (frames[k], scores[k]) for k, name in enumerate(others, start=2)},
+        )
+        self._file("compare", comparison, frames, slices, options=[second_opinion])
+        if fail_if_worse:
+            check_not_worse(comparison)
         return comparison
 
+    def _second_scores(self, frames: Sequence[pd.DataFrame]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        """Return the scores of two frames by a quality model of half of the functions, fitted without human labels."""
+        train = self.responses(split="train")
+        _, second = disjoint_opinions(train, self.votes(train), self.functions)
+        before, after = (second.quality.predict_proba(data)[:, ACCEPT] for data in frames)
+        return before, after
+
+    def _trained_on(self, source: str) -> list[str] | None:
+        """Return the ids of the rows that the model behind a source was trained on here; None when it was not."""
+        generated = [run for run in self._runs.all("generate") if run["outputs"]["source"] == source]
+        trained = [self._runs.get(parent) for run in generated for parent in run["parents"]]
+        curated = [parent for run in trained if run is not None for parent in run["parents"]]
+        folders = [self.folder / run["outputs"]["folder"] for run in map(self._runs.get, curated) if run is not None]
+        ids = [QualityDataset.load(folder).to_frame()["id"] for folder in folders]
+        return pd.concat(ids).tolist() if ids else None
+
     def _file(
-        self, kind: str, report: Report | Comparison, frames: Sequence[pd.DataFrame], slices: Sequence[Function]
+        self,
+        kind: str,
+        report: Report | Comparison,
+        frames: Sequence[pd.DataFrame],
+        slices: Sequence[Function],
+        options: Sequence[Any] = (),
     ) -> None:
         """Save a Report or Comparison in a folder named after all that it shows, record it."""
         model = self._runs.newest("fit")["id"]
-        shown = [[data["id"].tolist(), data[HUMAN_LABEL].tolist()] for data in frames]
-        run_id = run_key(kind, model, shown, [version(sf) for sf in slices])
+        shown = [[data["id"].tolist(), *self._labels(data).to_list()] for data in frames]
+        versions = [self._votes.version(function) for function in self.functions]
+        run_id = run_key(kind, model, shown, versions, [version(sf) for sf in slices], options)
         folder = self.folder / "reports" / run_id
 
         def make() -> dict[str, Any]:
@@ -445,19 +558,78 @@ class Project:
         found = data[data["id"] == str(row_id)]
         if found.empty:
             raise ProjectError(f"no response has the id {row_id!r}; {nearest(str(row_id), data['id'])}")
-        model = self._runs.newest("fit")
-        state = json.loads((self.folder / "models" / model["id"] / "label_model.json").read_text())
+        judged = self._judged(data)
         return explain(
             found,
             functions=self.functions,
             L=self.votes(found),
-            label_model=LabelModel.from_dict(state),
+            label_model=self._label_model(),
             quality=self.quality,
             score=float(self.scores(found)[0]),
             slices=self.slices,
             decisions=self.curated().rows if self._runs.all("curate") else None,
             runs={kind: self._runs.all(kind) for kind in ("fit", "curate", "train", "generate")},
+            judged=(self.scores(judged), labels_of(judged)) if len(judged) else None,
         )
+
+    def blame(self, function: str) -> FunctionEffect:
+        """Return what a labeling function does to the training rows: labels that it tips, and the loop without it.
+
+        Label model, quality model and curation are run once more without it, which takes as long as ``fit``.
+        """
+        train = self.responses(split="train")
+        L, names = self.votes(train), [f.name for f in self.functions]
+        if function not in names:
+            raise ProjectError(f"there is no function {function!r}; {nearest(function, names)}")
+        Y, inclusion = self._labels(train)
+        without = scores_without(
+            train,
+            L,
+            names.index(function),
+            Y=Y,
+            inclusion=inclusion,
+            label_model=self.settings["label_model"],
+            quality_model=self.settings["quality_model"],
+        )
+        options = {key: value for key, value in self.settings["curate"].items() if key != "max_bad_rate"}
+        kept, changed = (
+            self._curate(train, scores, Labels(None, None), options) for scores in (self.scores(train), without)
+        )
+        return blame_function(
+            train,
+            L,
+            names,
+            function,
+            self._label_model(),
+            score=self.scores(train),
+            score_without=without,
+            decisions=kept.rows,
+            decisions_without=changed.rows,
+        )
+
+    def lineage(self, adapter: str | Trained | None = None) -> AdapterLineage:
+        """Return what an adapter (the newest unless named) was made from: every row, and the code of every function."""
+        run_id = adapter.id if isinstance(adapter, Trained) else adapter or self._runs.newest("train")["id"]
+        runs = [run for kind in ("fit", "curate", "train") for run in self._runs.all(kind)]
+        folders = {run["id"]: self.folder / run["outputs"]["folder"] for run in runs if run["kind"] == "curate"}
+        training = self._runs.get(str(run_id))
+        used = [folders[parent] for parent in (training or {}).get("parents", []) if parent in folders]
+        return adapter_lineage(
+            str(run_id),
+            runs=runs,
+            versions=self.store.rows(sa.select(tables.function_versions)),
+            rows={folder.name: QualityDataset.load(folder).to_frame() for folder in used},
+            now={function.name: code_hash(function) for function in self.functions},
+        )
+
+    def _label_model(self) -> LabelModel:
+        folder = self.folder / "models" / self._runs.newest("fit")["id"]
+        return LabelModel.from_dict(json.loads((folder / "label_model.json").read_text()))
+
+    def _judged(self, data: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that people labelled in a draw and whose score did not learn from that label."""
+        Y, _ = self._labels(data)
+        return data[Y != ABSTAIN]
 
     def last(self, kind: str) -> Path:
         """Return the folder that the newest step of a kind made: "report", "compare", "curate", "train"."""
@@ -470,20 +642,34 @@ class Project:
 
         Keyword arguments are those of :func:`weaklm.curate`, on top of the project's settings.
         """
-        options = self.settings["curate"] | options
         project_settings.check({"curate": options}, "curate(...)")
+        settings = dict(self.settings["curate"])
+        if options.get("max_bad_rate") is not None:
+            settings.pop("confidence_threshold", None)  # the certificate sets the bar
+        options = settings | options
         data = self.responses(split="train")
         model = self._runs.newest("fit")["id"]
-        run_id = run_key("curate", model, data["id"].tolist(), options)
+        labels = self._labels(data, ("learn", "certify")) if options.get("max_bad_rate") else Labels(None, None)
+        run_id = run_key("curate", model, data["id"].tolist(), labels.to_list(), options)
         folder = self.folder / "curated" / run_id
 
         def make() -> dict[str, Any]:
-            curated = curate(data, self.scores(data), **options)
+            curated = self._curate(data, self.scores(data), labels, options)
             curated.save(folder)
-            return {"folder": f"curated/{run_id}", "n_rows": len(curated)}
+            certificate = curated.certificate
+            decided = list(certificate.label_ids) if certificate is not None else []
+            return {"folder": f"curated/{run_id}", "n_rows": len(curated), "certified_by": decided}
 
         self._runs.once("curate", run_id, make, parents=[model], settings=options)
         return QualityDataset.load(folder)
+
+    def _curate(
+        self, data: pd.DataFrame, scores: NDArray[np.float64], labels: Labels, options: Mapping[str, Any]
+    ) -> QualityDataset:
+        use = self._label_use() if labels.Y is not None else None
+        return curate(
+            data, scores, **options, label_use=use, Y=labels.Y, inclusion=labels.inclusion, funnel_slices=self.slices
+        )
 
     def curated(self) -> QualityDataset:
         """Return the newest curated QualityDataset."""
@@ -492,9 +678,9 @@ class Project:
             log.warning("the curated set was chosen by the older model %s; curate() again for %s", chosen_by[0], model)
         return QualityDataset.load(self.last("curate"))
 
-    def export(self, path: str | Path, format: str | None = None) -> int:
+    def export(self, path: str | Path, format: str | None = None, **options: Any) -> int:
         """Write the kept rows of the newest curated set to a file and return how many; see :func:`weaklm.export`."""
-        return export(self.curated().to_frame(), path, format=format)
+        return export(self.curated(), path, format=format, **options)
 
     def train(self, base_model: str | Path | None = None, **options: Any) -> Trained:
         """Fine-tune a base model with QLoRA on the newest curated set; an interrupted training is resumed.
@@ -620,9 +806,20 @@ class Project:
 
 def check_gate(report: Report, fail_under: float | None) -> None:
     """Raise GateError when the accept rate of a report is below ``fail_under``; None is no gate."""
-    rate = report.summary()["overall"]["proxy"]["value"]
-    if fail_under is not None and rate < fail_under:
-        raise GateError(f"the accept rate is {rate:.3f}, under the gate of {fail_under}")
+    rate = report.accept_rate
+    if fail_under is not None and rate["value"] is not None and rate["value"] < fail_under:
+        raise GateError(f"the {rate['judged_by']} accept rate is {rate['value']:.3f}, under the gate of {fail_under}")
+
+
+def check_not_worse(comparison: Comparison) -> None:
+    """Raise GateError when people, or the score, say that a compared source is worse."""
+    summary = comparison.summary()
+    if "worse" in (summary["outcome"], summary["score_outcome"]):
+        raise GateError(f"a source is worse: {comparison.verdict}")
+
+
+def _both(values: Sequence[Any]) -> tuple[Any, Any] | None:
+    return None if any(value is None for value in values) else (values[0], values[1])
 
 
 def _name(path: str | Path | pd.DataFrame) -> str:

@@ -119,20 +119,21 @@ def combined(*inclusions: ArrayLike) -> Numbers:
 
 
 def label_weights(labelled: ArrayLike, inclusion: ArrayLike | None = None, *, most: float = 5.0) -> Numbers:
-    """Return the weight (n_rows,) of each label in training: 1 / chance, 1 on average; 0 for rows without a label.
+    """Return the weight (n_rows,) of each label in training: 1 / chance up to a factor; 0 for rows without a label.
 
-    Weights above ``most`` times the median are cut to that: a row that was hardly ever drawn shall not decide alone (trimming; it trades
-    a little bias for much variance). Without chances all labels weigh 1.
+    Weights above ``most`` times the median are cut to that: a row that was hardly ever drawn shall not decide alone
+    (trimming; it trades a little bias for much variance). All together weigh as much as that many equal ones would
+    tell: (sum of weights)² / sum of weights² (Kish 1965). Without chances all labels weigh 1.
 
-    >>> label_weights([True, False, True], [0.5, 0.1, 0.25]).round(2).tolist()
-    [0.67, 0.0, 1.33]
+    >>> label_weights([True, True, False, True, True], [0.5, 0.25, 0.1, 0.25, 0.5]).round(2).tolist()
+    [0.6, 1.2, 0.0, 1.2, 0.6]
     """
     is_labelled = np.asarray(labelled, dtype=bool)
     if inclusion is None or not is_labelled.any():
         return is_labelled.astype(np.float64)
     weight = np.where(is_labelled, 1 / np.where(is_labelled, chances(inclusion, is_labelled), 1.0), 0.0)
     weight = np.minimum(weight, most * np.median(weight[is_labelled]))
-    return np.asarray(weight / weight[is_labelled].mean(), dtype=np.float64)
+    return np.asarray(weight * weight.sum() / (weight @ weight), dtype=np.float64)
 
 
 def _joined(part: NDArray[np.int64], free: NDArray[np.bool_], n: int) -> NDArray[np.int64]:

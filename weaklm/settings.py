@@ -20,8 +20,8 @@ FILE = "weaklm.toml"
 _STAGES = {  # table -> module, class or function, and its arguments that are no settings
     "apply": ("weaklm.apply", "_Applier.__init__", ("functions", "client", "cache", "progress")),
     "label_model": ("weaklm.label_model", "LabelModel.__init__", ()),
-    "quality_model": ("weaklm.quality", "QualityModel.__init__", ()),
-    "curate": ("weaklm.curation", "curate", ("data", "score")),
+    "quality_model": ("weaklm.quality.model", "QualityModel.__init__", ()),
+    "curate": ("weaklm.curation.dataset", "curate", ("data", "score", "label_use", "Y", "inclusion", "funnel_slices")),
     "train": ("weaklm.lm.train", "QLoRATrainer.__init__", ()),
     "generate": ("weaklm.lm.generation", "LanguageModel.generate", ("data", "source", "progress", "force")),
 }

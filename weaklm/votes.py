@@ -79,6 +79,11 @@ class Votes:
             applied.seconds.update(meta.seconds)
         return applied
 
+    def has(self, functions: Sequence[Function], data: pd.DataFrame) -> bool:
+        """Return whether every function has voted on every row."""
+        stored = (set(self._stored(function)["id"]) for function in functions)
+        return all(data["id"].isin(ids).all() for ids in stored) and bool(functions)
+
     def matrix(self, functions: Sequence[Function], data: pd.DataFrame) -> NDArray[np.int8]:
         """Return L of shape (n_rows, n_functions) for the rows, from the stored votes."""
         columns = []
