@@ -23,9 +23,10 @@ class Offset:
 def ridge_offset(scores: Floats, design: Floats, y: Votes, weight: Floats) -> Offset:
     """Return the ridge multinomial correction of scores (n, cardinality) that explains the labels y (n,) best.
 
-    Minimises the negative log-likelihood, each label by its weight (n,), plus 2 weights² + 2 log(scale)² + intercept²: no label leaves the scores as
-    they are, many labels make it a ridge logistic regression on the votes. ``design`` is (n, n_columns), ones where a
-    function cast a vote. With two classes the penalties equal those of a binary model with weights² + intercept² / 2.
+    Minimises the negative log-likelihood, each label by its weight (n,), plus 2 weights² + 2 log(scale)² +
+    intercept²: no label leaves the scores as they are, many labels make it a ridge logistic regression on the votes.
+    ``design`` is (n, n_columns), ones where a function cast a vote. With two classes the penalties equal those of a
+    binary model with weights² + intercept² / 2.
     """
     n, k = scores.shape
     truth = np.eye(k)[y]

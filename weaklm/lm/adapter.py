@@ -16,6 +16,7 @@ from weaklm.errors import ModelError
 from weaklm.lm.base_model import BaseModel
 
 ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
 
 
 def add_lora(base: BaseModel, *, r: int, alpha: float, target_modules: str | Sequence[str]) -> PeftModel:
@@ -37,11 +38,11 @@ def add_lora(base: BaseModel, *, r: int, alpha: float, target_modules: str | Seq
     return model
 
 
-def load_adapter(base: BaseModel, folder: Path) -> PeftModel:
-    """Return peft's model around the base with the adapter of a folder, ready to generate."""
+def load_adapter(base: BaseModel, folder: Path, *, trainable: bool = False) -> PeftModel:
+    """Return peft's model around the base with the adapter of a folder, ready to generate or to be trained further."""
     try:
         with _peft_at_peace():
-            return PeftModel.from_pretrained(base.model, str(folder)).eval()
+            return PeftModel.from_pretrained(base.model, str(folder), is_trainable=trainable).eval()
     except Exception as error:  # a missing, cut or foreign file of weights each fails in its own way
         raise ModelError(f"the adapter {folder} cannot be loaded onto the base model {base.name!r}: {error}") from error
 

@@ -4,7 +4,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,19 @@ from safetensors.torch import load_file, save_file
 
 from weaklm.atomic import atomic_folder
 from weaklm.errors import ModelError
-from weaklm.lm.adapter import write_adapter
+from weaklm.lm.adapter import ADAPTER_WEIGHTS, write_adapter
 
 STATE = "training.json"
 TENSORS = "training.safetensors"
 KEPT = 2  # the newest, and the one before it in case the newest was made of a run already going wrong
+
+
+@dataclass
+class State:
+    """How far a run is: one entry a step, and tensors beside the weights that must survive it, by name."""
+
+    history: list[dict[str, float]] = field(default_factory=list)
+    tensors: dict[str, torch.Tensor] = field(default_factory=dict)
 
 
 @dataclass
@@ -40,22 +48,21 @@ class Checkpoints:
     folder: Path | None
     identity: Mapping[str, Any]
 
-    def save(self, model: PeftModel, optimizer: torch.optim.Optimizer, history: list[dict[str, float]]) -> None:
-        """Write the state after as many steps as ``history`` has, then remove all but the newest checkpoints."""
+    def save(self, model: PeftModel, optimizer: torch.optim.Optimizer, state: State) -> None:
+        """Write the state after as many steps as its history has, then remove all but the newest checkpoints."""
         if self.folder is None:
             return
-        target = self.folder / f"step-{len(history):06d}"
+        target = self.folder / f"step-{len(state.history):06d}"
         with atomic_folder(target) as temporary:
             write_adapter(model, temporary)
-            save_file(_tensors(model, optimizer), temporary / TENSORS)
-            state = {"identity": dict(self.identity), "history": history}
-            (temporary / STATE).write_text(json.dumps(state), encoding="utf-8")
-        # The last are what a killed process was writing.
-        for old in [*self._found()[:-KEPT], *self.folder.glob(".step-*")]:
-            shutil.rmtree(old)
+            kept = {f"kept/{name}": tensor.contiguous() for name, tensor in state.tensors.items()}
+            save_file(_tensors(model, optimizer) | kept, temporary / TENSORS)
+            text = json.dumps({"identity": dict(self.identity), "history": state.history})
+            (temporary / STATE).write_text(text, encoding="utf-8")
+        self._remove(self._found()[:-KEPT])
 
-    def restore(self, model: PeftModel, optimizer: torch.optim.Optimizer) -> list[dict[str, float]]:
-        """Bring model and optimizer to the newest checkpoint; return its history, one entry a step ([]: there is none).
+    def restore(self, model: PeftModel, optimizer: torch.optim.Optimizer) -> State:
+        """Bring model and optimizer to the newest checkpoint; return its state, which is empty if there is none.
 
         Raises
         ------
@@ -64,24 +71,35 @@ class Checkpoints:
         """
         newest = self.newest()
         if newest is None:
-            return []
+            return State()
         with _damage_of(newest):
             state = json.loads((newest / STATE).read_text(encoding="utf-8"))
             history, identity = list(state["history"]), dict(state["identity"])
         self._check(identity, newest)
         with _damage_of(newest):
-            set_peft_model_state_dict(model, load_file(newest / "adapter_model.safetensors"))
-            _set_tensors(model, optimizer, load_file(newest / TENSORS))
-        return history
+            set_peft_model_state_dict(model, load_file(newest / ADAPTER_WEIGHTS))
+            tensors = load_file(newest / TENSORS)
+            _set_tensors(model, optimizer, tensors)
+        kept = {name.removeprefix("kept/"): tensor for name, tensor in tensors.items() if name.startswith("kept/")}
+        return State(history, kept)
 
-    def newest(self) -> Path | None:
-        """Return the newest checkpoint, a peft adapter folder; None if there is none."""
-        return next(reversed(self._found()), None)
+    def newest(self, before: int | None = None) -> Path | None:
+        """Return the newest checkpoint, or the newest of the steps up to ``before``; None if there is none."""
+        found = (path for path in reversed(self._found()) if before is None or int(path.name[5:]) <= before)
+        return next(found, None)
 
     def clear(self) -> None:
         """Remove every checkpoint of the folder."""
-        for old in self._found():
-            shutil.rmtree(old)
+        self._remove(self._found())
+
+    def _remove(self, old: list[Path]) -> None:
+        """Remove checkpoints, and what a killed process left of one that it was writing or removing."""
+        if self.folder is None:
+            return
+        for path in old:
+            path.rename(path.with_name(f".{path.name}.old"))  # half a checkpoint must not look like one
+        for path in self.folder.glob(".step-*"):
+            shutil.rmtree(path)
 
     def _found(self) -> list[Path]:
         """Return the checkpoints, oldest first. Half-written ones have other names."""
@@ -108,7 +126,8 @@ def _damage_of(place: Path) -> Iterator[None]:
         ) from error
 
 
-def _trained(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+def trained(model: PeftModel) -> dict[str, torch.nn.Parameter]:
+    """Return the weights that are trained, by name."""
     return {name: weight for name, weight in model.named_parameters() if weight.requires_grad}
 
 
@@ -116,12 +135,12 @@ def _tensors(model: PeftModel, optimizer: torch.optim.Optimizer) -> dict[str, to
     """Return the optimizer's state by name of its weight and kind."""
     return {
         f"{name}/{kind}": value.detach().cpu().contiguous()
-        for name, weight in _trained(model).items()
+        for name, weight in trained(model).items()
         for kind, value in optimizer.state[weight].items()
     }
 
 
 def _set_tensors(model: PeftModel, optimizer: torch.optim.Optimizer, tensors: dict[str, torch.Tensor]) -> None:
-    for name, weight in _trained(model).items():
+    for name, weight in trained(model).items():
         kinds = ("step", "exp_avg", "exp_avg_sq")
         optimizer.state[weight] = {kind: tensors[f"{name}/{kind}"].to(weight.device) for kind in kinds}

@@ -1,39 +1,41 @@
-"""The training loop: a model, its rows and a few numbers in, the history of its loss out.
+"""The training loop: an engine, an objective and a few numbers in, the history of the loss out.
 
 What a step does depends only on its number and the seed, never on what happened before in the process: order of rows,
 dropout and learning rate are functions of both. So a run can be resumed at any step, to the same weights.
 """
 
-import inspect
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from peft import PeftModel
-from torch.nn import functional
-from torch.utils.checkpoint import checkpoint
 from tqdm import tqdm
-from transformers.modeling_layers import GradientCheckpointingLayer
 
 from weaklm.data import content_hash
 from weaklm.errors import ModelError
-from weaklm.lm.checkpoints import Checkpoints
-from weaklm.lm.template import TokenRow
+from weaklm.lm.checkpoints import Checkpoints, State, trained
+from weaklm.lm.engine import Engine
+from weaklm.lm.objectives import Objective
 
-NO_LOSS = -100  # the label that cross-entropy leaves out
+History = list[dict[str, float]]
+
+# Called after each step with the share that is done, ``trained_tokens`` so far and the ``loss``.
+Report = Callable[..., None]
+
+# A run has gone astray when the loss of its last steps is, on average, this much above that of its first.
+DIVERGED = 2.0
+WINDOW = 10  # steps
 
 
 @dataclass(frozen=True)
 class Loop:
     """The settings of one run; ``QLoRATrainer`` says what they mean.
 
-    ``n_steps`` is the number of optimizer steps of the whole run, ``dtype`` that of the base's arithmetic.
+    ``n_steps`` is the number of optimizer steps of the whole run.
     """
 
     n_steps: int
@@ -43,118 +45,152 @@ class Loop:
     weight_decay: float
     max_grad_norm: float
     batch_size: int
-    micro_batch_size: int
     save_every: int
-    dtype: torch.dtype
+    evaluate_every: int
+    patience: int | None
 
     def run(
-        self, model: PeftModel, rows: list[TokenRow], checkpoints: Checkpoints, progress: bool
-    ) -> list[dict[str, float]]:
+        self,
+        engine: Engine,
+        objective: Objective,
+        checkpoints: Checkpoints,
+        *,
+        held_out: Objective | None = None,
+        progress: bool = True,
+        report: Report | None = None,
+    ) -> History:
         """Train the adapter in place, from the newest checkpoint if there is one; return one entry a step.
 
         Raises
         ------
         ModelError
-            If the loss or a gradient is no number, before it spoils the weights; or if memory runs out.
+            If the loss or a gradient is no number, before it spoils the weights; if the loss rises and stays high; or
+            if memory runs out.
         """
-        optimizer = torch.optim.AdamW(trained(model), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True)
-        history = checkpoints.restore(model, optimizer)
-        n_saved, updating = len(history), False
+        model = engine.model
+        optimizer = torch.optim.AdamW(
+            trained(model).values(), lr=self.learning_rate, weight_decay=self.weight_decay, fused=True
+        )
+        state = checkpoints.restore(model, optimizer)
+        refer(engine, objective, state, "train")
+        refer(engine, held_out, state, "held_out")
+        history = state.history
+        n_saved, is_whole = len(history), True
+        is_shown = progress and engine.processes.writes
         model.train()
-        with tqdm(total=self.n_steps, initial=n_saved, desc="train", unit="step", disable=not progress) as bar:
+        with tqdm(total=self.n_steps, initial=n_saved, desc="train", unit="step", disable=not is_shown) as bar:
             try:
-                for step in range(n_saved, self.n_steps):
-                    batch = [rows[i] for i in rows_of_step(step, len(rows), self.batch_size, self.random_state)]
-                    entry = self._gradients(model, batch, step, checkpoints)
-                    updating = True
+                while len(history) < self.n_steps and not self._has_stalled(history):
+                    entry = self._gradients(engine, objective, history, checkpoints)
+                    is_whole = False
                     _update(optimizer, entry["learning_rate"])
+                    if held_out is not None and self._is_due(entry, self.evaluate_every):
+                        entry["held_out_loss"] = engine.loss(held_out, range(len(held_out.units)))
                     history.append(entry)
-                    updating = False
-                    if len(history) % self.save_every == 0 or len(history) == self.n_steps:
-                        checkpoints.save(model, optimizer, history)
+                    self._keep_best(model, state)
+                    is_whole = True
+                    if self._is_due(entry, self.save_every):
+                        save(engine, optimizer, checkpoints, state)
                         n_saved = len(history)
                     _show(bar, history)
+                    self._tell(report, history)
             except KeyboardInterrupt:
                 # Between two updates the state is whole; within one, the last checkpoint is what there is.
-                if not updating and len(history) > n_saved:
-                    checkpoints.save(model, optimizer, history)
+                if is_whole and len(history) > n_saved:
+                    save(engine, optimizer, checkpoints, state)
                 raise
+        self._take_best(model, state)
         model.eval()
         return history
 
     def _gradients(
-        self, model: PeftModel, batch: list[TokenRow], step: int, checkpoints: Checkpoints
+        self, engine: Engine, objective: Objective, history: History, checkpoints: Checkpoints
     ) -> dict[str, float]:
-        """Leave the clipped gradient of one step in the weights; return the step's entry in the history."""
+        """Leave the clipped gradient of the next step in the weights; return the step's entry in the history."""
+        step = len(history)
         torch.manual_seed(int(content_hash(str(self.random_state), str(step))[:15], 16))  # for a base with dropout
-        try:
-            loss = accumulate_gradients(model, batch, self.micro_batch_size, self.dtype)
-        except torch.OutOfMemoryError as error:
-            raise ModelError(
-                f"memory ran out at step {step + 1}; lower micro_batch_size (now {self.micro_batch_size}, the result "
-                "stays the same), set gradient_checkpointing=True, or lower max_length"
-            ) from error
-        norm = float(torch.nn.utils.clip_grad_norm_(trained(model), self.max_grad_norm))
-        if not math.isfinite(loss + norm):
-            newest = checkpoints.newest()
-            raise ModelError(
-                f"training stopped at step {step + 1}: the loss is {loss} and the gradient's norm {norm}. Lower "
-                f"learning_rate (now {self.learning_rate}). "
-                + (f"The last good checkpoint is {newest}." if newest else "No checkpoint was made.")
-            )
-        rate = self.learning_rate * cosine_share(step, self.n_steps, self.warmup)
-        n_tokens = sum(len(row.ids) for row in batch)
+        chosen = units_of_step(step, len(objective.units), self.batch_size, self.random_state).tolist()
+        loss = engine.gradients(objective, chosen)
+        norm = float(torch.nn.utils.clip_grad_norm_(trained(engine.model).values(), self.max_grad_norm))
+        self._check(loss, norm, history, checkpoints)
         return {
-            "step": step + 1, "loss": loss, "learning_rate": rate, "grad_norm": norm, "n_tokens": n_tokens
-        }  # fmt: skip
+            "step": step + 1,
+            "loss": loss,
+            "learning_rate": self.learning_rate * cosine_share(step, self.n_steps, self.warmup),
+            "grad_norm": norm,
+            "n_tokens": sum(len(row.ids) for i in chosen for row in objective.units[i]),
+        }
+
+    def _check(self, loss: float, norm: float, history: History, checkpoints: Checkpoints) -> None:
+        """Raise ModelError if the next step's loss or gradient is no number, or the loss has risen for good."""
+        losses = [entry["loss"] for entry in history]
+        good_until, problem = len(history), ""
+        if not math.isfinite(loss + norm):
+            problem = f"the loss is {loss} and the gradient's norm {norm}"
+        elif len(losses) >= 2 * WINDOW and np.mean(losses[-WINDOW:]) > np.mean(losses[:WINDOW]) + DIVERGED:
+            good_until -= WINDOW
+            problem = f"the loss rose from {np.mean(losses[:WINDOW]):.2f} to {np.mean(losses[-WINDOW:]):.2f}"
+        if problem:
+            newest = checkpoints.newest(good_until)
+            raise ModelError(
+                f"training stopped at step {len(history) + 1}: {problem}. Lower learning_rate (now "
+                f"{self.learning_rate}). "
+                + (f"The last good checkpoint is {newest}." if newest else "There is no checkpoint of an earlier step.")
+            )
+
+    def _is_due(self, entry: dict[str, float], every: int) -> bool:
+        return entry["step"] % every == 0 or entry["step"] == self.n_steps
+
+    def _has_stalled(self, history: History) -> bool:
+        """Whether the held-out loss has not improved for ``patience`` evaluations."""
+        losses = [entry["held_out_loss"] for entry in history if "held_out_loss" in entry]
+        return self.patience is not None and bool(losses) and len(losses) - 1 - int(np.argmin(losses)) >= self.patience
+
+    def _keep_best(self, model: Any, state: State) -> None:
+        """Keep a copy of the weights if the newest held-out loss is the lowest."""
+        losses = [entry["held_out_loss"] for entry in state.history if "held_out_loss" in entry]
+        is_new = "held_out_loss" in state.history[-1]
+        if self.patience is not None and is_new and int(np.argmin(losses)) == len(losses) - 1:
+            best = {f"best/{name}": weight.detach().cpu().clone() for name, weight in trained(model).items()}
+            state.tensors.update(best)
+
+    def _take_best(self, model: Any, state: State) -> None:
+        """Give the model the weights with the lowest held-out loss, if they were kept."""
+        for name, weight in trained(model).items():
+            if f"best/{name}" in state.tensors:
+                weight.data.copy_(state.tensors[f"best/{name}"])
+
+    def _tell(self, report: Report | None, history: History) -> None:
+        if report is not None:
+            n_tokens = sum(int(entry["n_tokens"]) for entry in history)
+            report(len(history) / self.n_steps, trained_tokens=n_tokens, loss=history[-1]["loss"])
 
 
-def trained(model: PeftModel) -> list[torch.nn.Parameter]:
-    """Return the weights that are trained."""
-    return [weight for weight in model.parameters() if weight.requires_grad]
+def refer(engine: Engine, objective: Objective | None, state: State, name: str) -> None:
+    """Give an objective its reference: from the state of a resumed run, or from the model as it is, once."""
+    if objective is None or not objective.compared:
+        return
+    key = f"reference/{name}"
+    if key not in state.tensors:
+        state.tensors[key] = engine.measure(objective.compared)
+    objective.reference = state.tensors[key]
 
 
-def accumulate_gradients(
-    model: PeftModel, batch: list[TokenRow], micro_batch_size: int, dtype: torch.dtype = torch.float32
-) -> float:
-    """Add the gradient of the mean loss over all response tokens of the batch; return that loss.
-
-    The sum of each micro-batch is divided by the tokens of the whole step: means of micro-batches would give the
-    tokens of short answers more weight, and depend on the split.
-    """
-    n_tokens = sum(len(row.ids) - row.n_prompt for row in batch)
-    by_length = sorted(batch, key=lambda row: -len(row.ids))  # rows of like length share a micro-batch: less padding
-    total = 0.0
-    for start in range(0, len(batch), micro_batch_size):
-        loss = response_loss(model, by_length[start : start + micro_batch_size], dtype) / n_tokens
-        loss.backward()
-        total += float(loss.detach())
-    return total
+def save(engine: Engine, optimizer: torch.optim.Optimizer, checkpoints: Checkpoints, state: State) -> None:
+    """Write a checkpoint, in one process; return when it is there for all."""
+    if engine.processes.writes:
+        checkpoints.save(engine.model, optimizer, state)
+    engine.processes.wait()
 
 
-def response_loss(model: PeftModel, rows: list[TokenRow], dtype: torch.dtype = torch.float32) -> torch.Tensor:
-    """Return the summed negative log-likelihood, in nats, of the rows' response tokens; shape ()."""
-    inner = model.get_base_model()
-    ids, labels = _pad(rows)
-    # Nothing before the first response token has a loss, so the head need not compute its logits.
-    n_kept = ids.shape[1] - min(row.n_prompt for row in rows) + 1
-    keep = {"logits_to_keep": n_kept} if "logits_to_keep" in inspect.signature(inner.forward).parameters else {}
-    # No attention mask: under causal attention no token sees the padding, which stands at the end.
-    with torch.autocast(inner.device.type, dtype, enabled=dtype != torch.float32):
-        logits = inner(input_ids=ids.to(inner.device), use_cache=False, **keep).logits
-    labels = labels[:, -n_kept + 1 :].to(inner.device)
-    logits = logits[:, -n_kept:-1][labels != NO_LOSS]
-    return functional.cross_entropy(logits.float(), labels[labels != NO_LOSS], reduction="sum")
+def units_of_step(step: int, n_units: int, batch_size: int, random_state: int) -> NDArray[np.int64]:
+    """Return the numbers of the units of a step: each epoch is a new order, cut into steps of nearly equal size.
 
-
-def rows_of_step(step: int, n_rows: int, batch_size: int, random_state: int) -> NDArray[np.int64]:
-    """Return the numbers of the rows of a step: each epoch is a new order, cut into steps of nearly equal size.
-
-    >>> [rows_of_step(step, 5, 2, random_state=0).tolist() for step in range(3)]
+    >>> [units_of_step(step, 5, 2, random_state=0).tolist() for step in range(3)]
     [[2, 4], [3, 0], [1]]
     """
-    per_epoch = math.ceil(n_rows / batch_size)
-    order = np.random.default_rng([random_state, step // per_epoch]).permutation(n_rows)
+    per_epoch = math.ceil(n_units / batch_size)
+    order = np.random.default_rng([random_state, step // per_epoch]).permutation(n_units)
     return np.array_split(order, per_epoch)[step % per_epoch]
 
 
@@ -181,29 +217,6 @@ def own_state(random_state: int, n_threads: int | None = None) -> Iterator[None]
             yield
         finally:
             torch.set_num_threads(threads)
-
-
-@contextmanager
-def checkpoint_layers(model: Any, enabled: bool) -> Iterator[None]:
-    """Compute each layer again in the backward pass instead of keeping its values, while the block runs."""
-    layers = [module for module in model.modules() if enabled and isinstance(module, GradientCheckpointingLayer)]
-    for layer in layers:
-        layer.gradient_checkpointing = True
-        layer._gradient_checkpointing_func = partial(checkpoint, use_reentrant=False)
-    yield
-    for layer in layers:
-        layer.gradient_checkpointing = False
-
-
-def _pad(rows: list[TokenRow]) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return ids and labels, each (n_rows, n_tokens), padded at the end; labels are NO_LOSS outside the responses."""
-    width = max(len(row.ids) for row in rows)
-    ids = np.zeros((len(rows), width), dtype=np.int64)
-    labels = np.full((len(rows), width), NO_LOSS, dtype=np.int64)
-    for i, row in enumerate(rows):
-        ids[i, : len(row.ids)] = row.ids
-        labels[i, row.n_prompt : len(row.ids)] = row.ids[row.n_prompt :]
-    return torch.from_numpy(ids), torch.from_numpy(labels)
 
 
 def _update(optimizer: torch.optim.Optimizer, rate: float) -> None:

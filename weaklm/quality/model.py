@@ -58,8 +58,8 @@ class QualityModel:
         So many human labels of either class are needed to use any; with fewer, the scores stay as they are.
     embeddings
         None; "tfidf"; or a sentence-transformers model on this machine, by folder or by its name on the hub (extra
-        ``embeddings``). They add three features (:class:`~weaklm.quality.embeddings.EmbeddingFeatures`). Off by default:
-        on public sets all-MiniLM-L6-v2 raised the AUC by .002 to .006, at some 70 texts a second, "tfidf" by nothing.
+        ``embeddings``). They add three features (:mod:`weaklm.quality.embeddings`). Off by default: on public sets
+        all-MiniLM-L6-v2 raised the AUC by .002 to .006, at some 70 texts a second, "tfidf" by nothing.
     n_threads
         Threads of LightGBM and of linear algebra. One: on a busy machine two wait for each other most of the time.
     random_state
