@@ -26,7 +26,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 import weaklm as wl
-import weaklm.quality
+import weaklm.quality.model
 from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, REJECT
 from weaklm.evaluation import evaluate
 from weaklm.features import DIRECTIONS, FAMILIES, FeatureExtractor, extractor
@@ -88,7 +88,7 @@ class Stored:
 @contextlib.contextmanager
 def using(X: pd.DataFrame) -> Iterator[None]:
     """Let every QualityModel read its features from X, by the index of the rows."""
-    with mock.patch.object(weaklm.quality, "FeatureExtractor", lambda: Stored(X)):
+    with mock.patch.object(weaklm.quality.model, "FeatureExtractor", lambda: Stored(X)):
         yield
 
 

@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -425,8 +426,9 @@ def test_a_broken_file_elsewhere_is_named_as_the_user_named_it() -> None:
 
 
 def test_a_bucket_without_its_extra_prints_the_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
-    pytest.importorskip("fsspec")
-    monkeypatch.setitem(__import__("sys").modules, "s3fs", None)
+    registry = pytest.importorskip("fsspec.registry")
+    monkeypatch.delitem(registry._registry, "s3", raising=False)  # another test may have used it
+    monkeypatch.setitem(sys.modules, "s3fs", None)
     with pytest.raises(MissingExtraError, match=r"pip install 'weaklm\[aws\]'"):
         export(frame(["a"]), "s3://bucket/rows.csv")
 

@@ -207,9 +207,8 @@ def test_a_comparison_pairs_the_held_out_instructions(looped: Project) -> None:
 
 def test_a_comparison_counts_what_the_tuned_model_was_trained_on(looped: Project) -> None:
     tuned = looped.sources()[-1]
-    comparison = looped.compare("tiny-llama", tuned)
-    assert comparison.summary()["leakage"]["n_leaked"] == 0
-    assert len(looped._trained_on(tuned) or []) == len(looped.curated())
+    assert looped.compare("tiny-llama", tuned).summary()["leakage"] is None  # held-out instructions
+    assert looped._trained_on(tuned) == sorted(set(looped.curated().to_frame()["instruction_id"]))
     assert looped._trained_on("copilot-a") is None
 
 
@@ -233,16 +232,27 @@ def test_an_adapter_leads_back_to_its_rows_and_the_code_of_every_function(looped
 
 
 def test_blame_runs_the_loop_without_the_function(looped: Project) -> None:
-    effect = looped.blame("long_enough")
+    effect = looped.blame("refuses")
     assert effect.to_dict()["n_votes"] > 0
     assert set(effect.kept_by_it) <= set(looped.curated().to_frame()["id"])
+
+
+def test_where_nothing_can_be_learned_without_a_function_blame_tells_its_labels(
+    looped: Project, caplog: pytest.LogCaptureFixture
+) -> None:
+    effect = looped.blame("long_enough")  # the only one that accepts
+    assert effect.to_dict()["n_kept"] is None
+    assert "the loop cannot be run without long_enough: all" in caplog.text
+
+
+def test_a_function_to_blame_must_exist(looped: Project) -> None:
     with pytest.raises(ProjectError, match=r"no function 'long_enogh'; .*long_enough"):
         looped.blame("long_enogh")
 
 
 def test_a_report_of_a_project_says_what_drives_reject(looped: Project) -> None:
     summary = looped.report(source=["copilot-a", "copilot-b"]).summary()
-    assert {row["function"] for row in summary["functions"]} == {"long_enough", "refuses", "invents"}
+    assert {row["name"] for row in summary["functions"]} == {"long_enough", "refuses", "invents"}
     assert summary["error_modes"] is not None
 
 

@@ -18,7 +18,7 @@ from weaklm import store as tables
 from weaklm.atomic import atomic_file
 from weaklm.data import ABSTAIN, content_hash
 from weaklm.errors import ProjectError, SettingsError, nearest
-from weaklm.sampling import Draw, combined, draw
+from weaklm.sampling import Draw, draw
 from weaklm.store import Store, now
 
 Purpose = Literal["learn", "certify", "debug"]
@@ -125,32 +125,39 @@ class Batches:
             rows.append({"batch": batch_id, "purpose": batch["purpose"], **about, "created": batch["created"]})
         return pd.DataFrame(rows)
 
+    def asked(self, data: pd.DataFrame) -> NDArray[np.bool_]:
+        """Return which rows (n,) a batch holds already: nobody is asked twice, so that batches share no row."""
+        ids = set[str]().union(*map(self._drawn, self._all()))
+        return data["id"].isin(ids).to_numpy(dtype=bool)
+
     def estimable(
         self, data: pd.DataFrame, Y: NDArray[np.int8], purposes: tuple[Purpose, ...] = ("learn",)
     ) -> tuple[NDArray[np.int8], NDArray[np.float64] | None]:
         """Return the labels (n,) that an estimate may use, -1 for the others, and the chance of each row to have one.
 
-        Labels that only batches of other purposes asked for are left out: those rows were picked, not drawn. Where all
-        the labels come from batches, the chance (n,) is that of the row in any of them, times the share of the batch
-        that is labelled so far. Where some came otherwise nobody knows their chance, and it is None: they are then
-        taken as an even draw.
+        Labels that only batches of other purposes asked for are left out: those rows were picked, not drawn. The chance
+        (n,) is that of the row in any of the batches, times the share of the batch's rows here that is labelled so far.
+        Labels that came otherwise, whose chance nobody knows, are taken as an even draw of the other rows; where there
+        are no others, the chance is None.
         """
-        chances, drawn, picked = [], set[str](), set[str]()
-        labelled = set(data["id"][Y != ABSTAIN])
-        for batch_id, batch in self._all().items():
-            ids = self._drawn(batch_id)
-            if batch["purpose"] not in purposes:
-                picked |= ids
-            elif ids & labelled:
-                kept = self._rows(batch_id).set_index("id")["inclusion"]
-                here = data["id"].map(kept).fillna(0.0).to_numpy(np.float64)
-                chances.append(here * len(ids & labelled) / len(ids))
-                drawn |= ids
-        usable = np.where(data["id"].isin(picked - drawn), ABSTAIN, Y).astype(np.int8)
-        elsewhere = labelled - picked - drawn
-        if not chances or elsewhere:
+        here, labelled = set(data["id"]), set(data["id"][Y != ABSTAIN])
+        batches = [(batch_id, batch["purpose"] in purposes) for batch_id, batch in self._all().items()]
+        asked = {batch_id: self._drawn(batch_id) & here for batch_id, _ in batches}
+        drawn = set[str]().union(*(asked[batch_id] for batch_id, counts in batches if counts))
+        picked = set[str]().union(*asked.values()) - drawn
+        usable = np.where(data["id"].isin(picked), ABSTAIN, Y).astype(np.int8)
+        if not drawn & labelled:
             return usable, None
-        return usable, combined(*chances)
+        others = here - drawn - picked
+        chance = np.full(len(data), len(labelled & others) / max(len(others), 1))
+        undrawn = 1 - chance  # the chance that no batch so far asked for the row
+        for batch_id, counts in batches:
+            own = asked[batch_id]
+            kept = self._rows(batch_id).set_index("id")["inclusion"]
+            inclusion = data["id"].map(kept).fillna(0.0).to_numpy(np.float64)
+            chance += undrawn * inclusion * (len(own & labelled) / max(len(own), 1) if counts else 0.0)
+            undrawn *= 1 - inclusion
+        return usable, chance
 
     def _all(self) -> dict[str, dict[str, Any]]:
         rows = self._store.rows(sa.select(tables.batches).order_by(tables.batches.c.number))

@@ -31,7 +31,7 @@ from weaklm.comparison import Comparison
 from weaklm.curation import QualityDataset, curate
 from weaklm.data import ABSTAIN, ACCEPT, COLUMNS, HUMAN_LABEL, complete
 from weaklm.data import human_labels as labels_of
-from weaklm.errors import DataError, GateError, ProjectError, nearest
+from weaklm.errors import DataError, GateError, ModelError, ProjectError, nearest
 from weaklm.exchange import export, read
 from weaklm.functions import Function, code_hash, collect, load
 from weaklm.label_model import LabelModel
@@ -263,7 +263,7 @@ class Project:
             Where the rows come from: all of them unless named; "train" for "certify".
         """
         data = self.responses(source, split or ("train" if purpose == "certify" else None))
-        Y = labels_of(data)
+        Y = np.where(self._batches.asked(data), ACCEPT, labels_of(data))  # nobody is asked twice
         settings: dict[str, Any] = {"n": n, "split": split, "source": source, "random_state": random_state}
         if purpose == "certify":
             drawn = from_score_on(self.scores(data), Y, n, drawn_from, random_state)
@@ -523,13 +523,13 @@ class Project:
         return before, after
 
     def _trained_on(self, source: str) -> list[str] | None:
-        """Return the ids of the rows that the model behind a source was trained on here; None when it was not."""
+        """Return the instructions that the model behind a source was trained on here; None when it was not."""
         generated = [run for run in self._runs.all("generate") if run["outputs"]["source"] == source]
         trained = [self._runs.get(parent) for run in generated for parent in run["parents"]]
         curated = [parent for run in trained if run is not None for parent in run["parents"]]
         folders = [self.folder / run["outputs"]["folder"] for run in map(self._runs.get, curated) if run is not None]
-        ids = [QualityDataset.load(folder).to_frame()["id"] for folder in folders]
-        return pd.concat(ids).tolist() if ids else None
+        ids = [QualityDataset.load(folder).to_frame()["instruction_id"] for folder in folders]
+        return sorted(set(pd.concat(ids))) if ids else None
 
     def _file(
         self,
@@ -582,26 +582,22 @@ class Project:
         if function not in names:
             raise ProjectError(f"there is no function {function!r}; {nearest(function, names)}")
         Y, inclusion = self._labels(train)
-        without = scores_without(
-            train,
-            L,
-            names.index(function),
-            Y=Y,
-            inclusion=inclusion,
-            label_model=self.settings["label_model"],
-            quality_model=self.settings["quality_model"],
-        )
+        models = {table: self.settings[table] for table in ("label_model", "quality_model")}
+        try:
+            without = scores_without(train, L, names.index(function), Y=Y, inclusion=inclusion, **models)
+        except ModelError as error:
+            log.warning("the loop cannot be run without %s: %s", function, error)
+            return blame_function(train, L, names, function, self._label_model())
         options = {key: value for key, value in self.settings["curate"].items() if key != "max_bad_rate"}
-        kept, changed = (
-            self._curate(train, scores, Labels(None, None), options) for scores in (self.scores(train), without)
-        )
+        score = self.scores(train)
+        kept, changed = (self._curate(train, s, Labels(None, None), options) for s in (score, without))
         return blame_function(
             train,
             L,
             names,
             function,
             self._label_model(),
-            score=self.scores(train),
+            score=score,
             score_without=without,
             decisions=kept.rows,
             decisions_without=changed.rows,

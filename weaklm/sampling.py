@@ -129,9 +129,10 @@ def label_weights(labelled: ArrayLike, inclusion: ArrayLike | None = None, *, mo
     [0.6, 1.2, 0.0, 1.2, 0.6]
     """
     is_labelled = np.asarray(labelled, dtype=bool)
+    chance = np.ones(len(is_labelled)) if inclusion is None else chances(inclusion, is_labelled)
     if inclusion is None or not is_labelled.any():
         return is_labelled.astype(np.float64)
-    weight = np.where(is_labelled, 1 / np.where(is_labelled, chances(inclusion, is_labelled), 1.0), 0.0)
+    weight = np.where(is_labelled, 1 / np.where(is_labelled, chance, 1.0), 0.0)
     weight = np.minimum(weight, most * np.median(weight[is_labelled]))
     return np.asarray(weight * weight.sum() / (weight @ weight), dtype=np.float64)
 
