@@ -66,6 +66,23 @@ def by_family(extractor: FeatureExtractor, data: pd.DataFrame) -> dict[str, floa
             spent[family.__name__] += time.thread_time() - start
 
 
+def scoring(data: pd.DataFrame) -> str:
+    """Return how long a fitted quality model takes for the score of all rows, and how much of that are features."""
+    from weaklm.quality import QualityModel
+
+    part = data.head(3000)
+    share = FeatureExtractor().fit(part).transform(part)["novel_share"].rank(pct=True).fillna(0.5).to_numpy()
+    quality = QualityModel().fit(part, np.column_stack([share, 1 - share]))
+    start = time.perf_counter()
+    quality.features(data)
+    features, start = time.perf_counter() - start, time.perf_counter()
+    quality.predict_proba(data)
+    whole = time.perf_counter() - start
+    return (
+        f"scoring {len(data):,} rows: {whole:.1f} s, {len(data) / whole:,.0f} rows/s; features alone {features:.1f} s"
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, default=10_000)
@@ -75,6 +92,7 @@ def main() -> None:
     parser.add_argument("--shared", type=int, default=1, help="rows that share a context")
     parser.add_argument("--threads", type=int, nargs="+", default=[1, 2])
     parser.add_argument("--repeat", type=int, default=3)
+    parser.add_argument("--score", action="store_true", help="time the score of all rows by a quality model, too")
     parser.add_argument("--data", type=Path, default=DATA, help="folder of the public sets")
     given = parser.parse_args()
     sizes = {"chars": given.chars, "context": given.context, "instruction": given.instruction}
@@ -95,6 +113,8 @@ def main() -> None:
     print(f"one thread, processor time: {sum(spent.values()) / given.rows * 1e6:.1f} microseconds a row")
     for name, seconds in sorted(spent.items(), key=lambda item: -item[1]):
         print(f"  {name:20} {seconds / given.rows * 1e6:6.1f} us a row, alone {given.rows / seconds:>10,.0f} rows/s")
+    if given.score:
+        print(scoring(data))
     print(f"peak memory {resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024:,.0f} MiB")
 
 

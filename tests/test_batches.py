@@ -74,14 +74,44 @@ def test_half_a_batch_is_a_draw_of_half_the_chance(project: Project) -> None:
     assert estimable(project)[1].sum() == pytest.approx(6)
 
 
-def test_labels_that_came_otherwise_have_no_known_chance(project: Project) -> None:
+def test_labels_that_came_otherwise_count_as_an_even_draw_of_the_other_rows(project: Project) -> None:
     batch = project.batch(12)
     project.add_labels(labelled(batch.rows["id"]))
+    alone = estimable(project)[1]
     other = next(i for i in project.responses()["id"] if i not in set(batch.rows["id"]))
     project.add_labels(labelled([other]))
     Y, inclusion = estimable(project)
     assert (Y != ABSTAIN).sum() == 13
-    assert inclusion is None
+    assert inclusion == pytest.approx(1 / 48 + 47 / 48 * alone)
+
+
+def test_labels_that_all_came_otherwise_have_no_known_chance(project: Project) -> None:
+    project.add_labels(labelled(["r1", "r2"]))
+    assert estimable(project)[1] is None
+
+
+def test_the_labelled_share_of_a_batch_is_that_of_the_rows_asked_about(project: Project) -> None:
+    project.add_labels(labelled(project.batch(20).rows["id"]))
+    data = project.responses()
+    _, of_all = project._batches.estimable(data, human_labels(data))
+    is_train = (data["split"] == "train").to_numpy()
+    train = data[is_train]
+    _, of_train = project._batches.estimable(train, human_labels(train))
+    assert of_train == pytest.approx(of_all[is_train])
+
+
+def test_two_batches_share_no_row(project: Project) -> None:
+    first, second = project.batch(20), project.batch(20)
+    assert not set(first.rows["id"]) & set(second.rows["id"])
+
+
+def test_a_batch_that_nobody_labelled_lowers_the_chances_of_the_next(project: Project) -> None:
+    first = project.batch(30)
+    alone = project._batches._rows(first.id)["inclusion"].to_numpy()
+    second = project.batch(20)
+    nominal = project._batches._rows(second.id)["inclusion"].to_numpy()
+    project.add_labels(labelled(second.rows["id"]))
+    assert estimable(project)[1] == pytest.approx((1 - alone) * nominal)
 
 
 def test_labels_of_a_batch_to_debug_estimate_nothing(project: Project) -> None:

@@ -12,6 +12,7 @@ from weaklm import patterns
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 FUNCTIONS = (ROOT / "docs" / "functions.md").read_text(encoding="utf-8")
+QUALITY = (ROOT / "docs" / "quality.md").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow
@@ -31,6 +32,18 @@ def test_the_page_on_functions_runs_from_top_to_bottom() -> None:
         exec(compile(code, "functions.md", "exec"), {"__name__": "functions"})
     assert "'says_it_twice': 'rows" in output.getvalue()
     assert "def says_branch" in output.getvalue()
+
+
+@pytest.mark.slow
+def test_the_page_on_quality_runs_from_top_to_bottom(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    code = "\n".join(re.findall(r"```python\n(.*?)```", QUALITY, flags=re.DOTALL))
+    output = io.StringIO()
+    with contextlib.redirect_stdout(output):
+        exec(compile(code, "quality.md", "exec"), {"__name__": "quality"})
+    assert "at 90% confidence" in output.getvalue()
+    assert [path.name for path in tmp_path.rglob("*.html")] == ["report.html"]
 
 
 def test_the_page_on_functions_names_every_pattern() -> None:

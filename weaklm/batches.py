@@ -157,7 +157,7 @@ class Batches:
             inclusion = data["id"].map(kept).fillna(0.0).to_numpy(np.float64)
             chance += undrawn * inclusion * (len(own & labelled) / max(len(own), 1) if counts else 0.0)
             undrawn *= 1 - inclusion
-        return usable, chance
+        return usable, np.minimum(chance, 1.0)
 
     def _all(self) -> dict[str, dict[str, Any]]:
         rows = self._store.rows(sa.select(tables.batches).order_by(tables.batches.c.number))
