@@ -256,6 +256,19 @@ def test_a_report_of_a_project_says_what_drives_reject(looped: Project) -> None:
     assert summary["error_modes"] is not None
 
 
+def test_a_curated_set_without_repeats_and_leaks_of_held_out_instructions(project: Project) -> None:
+    project.apply()
+    project.fit()
+    asked = project.responses(split="test")["instruction"].iloc[0]
+    leaked = pd.DataFrame({"instruction": [f"{asked} "], "response": ["It is due in May."], "id": ["leak"]})
+    project.add_responses(leaked, source="copilot-a", split="train")
+    project.rescore()
+    curated = project.curate(confidence_threshold=0.5, labels=["ACCEPT", "REJECT"], dedupe=True, decontaminate=True)
+    assert "leak" in set(curated.show_rejected()["id"])
+    kept = project.keep(curated.sample(10))
+    assert len(kept) == len(project.curated()) == 10
+
+
 def test_labels_to_certify_train_nothing_and_certify_once(project: Project) -> None:
     truth = load().annotations.drop_duplicates("id").set_index("id")["label"]
     project.apply()

@@ -636,7 +636,9 @@ class Project:
     def curate(self, **options: Any) -> QualityDataset:
         """Return the QualityDataset of the train split: every row with its decision and reason, saved.
 
-        Keyword arguments are those of :func:`weaklm.curate`, on top of the project's settings.
+        Keyword arguments are those of :func:`weaklm.curate`, on top of the project's settings; with
+        ``decontaminate=True`` no kept row asks what a held-out one asks. What further steps of the set make is filed by
+        :meth:`keep`.
         """
         project_settings.check({"curate": options}, "curate(...)")
         settings = dict(self.settings["curate"])
@@ -644,27 +646,49 @@ class Project:
             settings.pop("confidence_threshold", None)  # the certificate sets the bar
         options = settings | options
         data = self.responses(split="train")
-        model = self._runs.newest("fit")["id"]
         labels = self._labels(data, ("learn", "certify")) if options.get("max_bad_rate") else Labels(None, None)
-        run_id = run_key("curate", model, data["id"].tolist(), labels.to_list(), options)
+        held_out = self.responses(split=HELD_OUT)["id"].tolist() if options.get("decontaminate") else []
+        key = [data["id"].tolist(), labels.to_list(), held_out, options]
+        return self._curated_once(key, lambda: self._curate(data, self.scores(data), labels, options), options)
+
+    def keep(self, curated: QualityDataset) -> QualityDataset:
+        """File a set that further steps made as the newest curated one, which ``train`` and ``export`` take.
+
+        >>> project.keep(project.curate().dedupe().diversify(500))  # doctest: +SKIP
+        """
+        decided = curated.rows[["id", "kept", "reason"]].astype(str)
+        return self._curated_once([decided.to_csv(index=False)], lambda: curated, {})
+
+    def _curated_once(
+        self, key: Sequence[Any], make: Callable[[], QualityDataset], options: Mapping[str, Any]
+    ) -> QualityDataset:
+        model = self._runs.newest("fit")["id"]
+        run_id = run_key("curate", model, *key)
         folder = self.folder / "curated" / run_id
 
-        def make() -> dict[str, Any]:
-            curated = self._curate(data, self.scores(data), labels, options)
+        def made() -> dict[str, Any]:
+            curated = make()
             curated.save(folder)
             certificate = curated.certificate
             decided = list(certificate.label_ids) if certificate is not None else []
             return {"folder": f"curated/{run_id}", "n_rows": len(curated), "certified_by": decided}
 
-        self._runs.once("curate", run_id, make, parents=[model], settings=options)
+        self._runs.once("curate", run_id, made, parents=[model], settings=options)
         return QualityDataset.load(folder)
 
     def _curate(
         self, data: pd.DataFrame, scores: NDArray[np.float64], labels: Labels, options: Mapping[str, Any]
     ) -> QualityDataset:
         use = self._label_use() if labels.Y is not None else None
+        held_out = self.responses(split=HELD_OUT) if options.get("decontaminate") else None
         return curate(
-            data, scores, **options, label_use=use, Y=labels.Y, inclusion=labels.inclusion, funnel_slices=self.slices
+            data,
+            scores,
+            **{**options, "decontaminate": held_out},
+            label_use=use,
+            Y=labels.Y,
+            inclusion=labels.inclusion,
+            funnel_slices=self.slices,
         )
 
     def curated(self) -> QualityDataset:

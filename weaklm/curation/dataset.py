@@ -362,22 +362,38 @@ def curate(
     labels: Collection[str] = ("ACCEPT",),
     confidence_threshold: float | None = None,
     *,
+    sources: Collection[str] | None = None,
+    splits: Collection[str] | None = None,
+    slices: Sequence[Any] | None = None,
+    ids: Collection[str] | None = None,
+    dedupe: bool = False,
+    decontaminate: pd.DataFrame | None = None,
     max_bad_rate: float | None = None,
     delta: float = 0.1,
     drawn_from: float = 0.0,
     label_use: LabelUse | None = None,
     Y: ArrayLike | None = None,
     inclusion: ArrayLike | None = None,
-    sources: Collection[str] | None = None,
-    splits: Collection[str] | None = None,
-    slices: Sequence[Any] | None = None,
-    ids: Collection[str] | None = None,
+    diversify: int | None = None,
+    random_state: int = 0,
     funnel_slices: Sequence[Any] | None = None,
 ) -> QualityDataset:
-    """Return the rows that the score accepts with confidence; see :meth:`QualityDataset.filter`.
+    """Return the rows that the score accepts with confidence, by the steps of :class:`QualityDataset` in this order.
 
-    Without ``confidence_threshold`` it is 0.9, or none where ``max_bad_rate`` sets the bar. ``funnel_slices`` are
-    slicing functions to show the funnel by, and filter nothing.
+    Conditions, repeats, leaks, the certificate, diversity. Without ``confidence_threshold`` it is 0.9, or none where
+    ``max_bad_rate`` sets the bar.
+
+    Parameters
+    ----------
+    labels, confidence_threshold, sources, splits, slices, ids
+        See :meth:`QualityDataset.filter`.
+    dedupe, decontaminate, diversify
+        Whether to drop repeats; the held-out rows whose instructions must not be among the kept; how many rows to keep
+        that differ.
+    max_bad_rate, delta, drawn_from, label_use, Y, inclusion
+        What is certified, and by which labels; see :meth:`QualityDataset.filter`.
+    funnel_slices
+        Slicing functions to show the funnel by, and to diversify over; they filter nothing.
 
     >>> data = pd.DataFrame({"instruction": "Why?", "response": ["It rained.", "Sorry."]})
     >>> len(curate(data, [0.95, 0.02]))
@@ -385,17 +401,20 @@ def curate(
     """
     if confidence_threshold is None and max_bad_rate is None:
         confidence_threshold = 0.9
-    return QualityDataset(data, score, funnel_slices).filter(
-        labels,
-        confidence_threshold,
-        max_bad_rate=max_bad_rate,
-        delta=delta,
-        drawn_from=drawn_from,
-        label_use=label_use,
-        Y=Y,
-        inclusion=inclusion,
-        sources=sources,
-        splits=splits,
-        slices=slices,
-        ids=ids,
-    )
+    chosen = QualityDataset(data, score, funnel_slices)
+    chosen = chosen.filter(labels, confidence_threshold, sources=sources, splits=splits, slices=slices, ids=ids)
+    if dedupe:
+        chosen = chosen.dedupe()
+    if decontaminate is not None:
+        chosen = chosen.decontaminate(decontaminate)
+    if max_bad_rate is not None:
+        chosen = chosen.filter(
+            max_bad_rate=max_bad_rate,
+            delta=delta,
+            drawn_from=drawn_from,
+            label_use=label_use,
+            Y=Y,
+            inclusion=inclusion,
+            random_state=random_state,
+        )
+    return chosen if diversify is None else chosen.diversify(min(diversify, len(chosen)), seed=random_state)
