@@ -97,6 +97,7 @@ def test_the_labelled_share_of_a_batch_is_that_of_the_rows_asked_about(project: 
     is_train = (data["split"] == "train").to_numpy()
     train = data[is_train]
     _, of_train = project._batches.estimable(train, human_labels(train))
+    assert of_all is not None
     assert of_train == pytest.approx(of_all[is_train])
 
 
@@ -150,7 +151,7 @@ def test_a_batch_to_debug_holds_rows_where_the_function_speaks_against_the_score
     project.apply()
     project.fit()
     assert len(project.batch(5, purpose="debug", function="says_sorry")) == 0  # the score follows its only function
-    with pytest.raises(ProjectError, match=r"no function 'says_sory' to debug; .*says_sorry"):
+    with pytest.raises(ProjectError, match=r"function='says_sory' names no function to debug; .*says_sorry"):
         project.batch(5, purpose="debug", function="says_sory")
 
 
@@ -191,3 +192,28 @@ def test_a_batch_is_found_again_by_its_id(project: Project) -> None:
 def test_a_purpose_that_does_not_exist_is_named(project: Project) -> None:
     with pytest.raises(SettingsError, match=r"purpose is 'lern'; .*learn"):
         project.batch(4, purpose="lern")  # type: ignore[arg-type]
+
+
+def test_a_certificate_goes_by_the_chances_of_fresh_labels_alone(
+    project: Project, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    project.apply()
+    project.add_labels(labelled(project.batch(20).rows["id"]))
+    project.fit()  # which uses, and spends, these
+    data = project.responses(split="train")
+    free = (project.scores(data) >= 0.5) & (human_labels(data) == ABSTAIN)
+    batch = project.batch(5, purpose="certify", drawn_from=0.5)
+    project.add_labels(labelled(batch.rows["id"]))
+    data = project.responses(split="train")
+    given: dict[str, Any] = {}
+
+    def noted(frame: pd.DataFrame, _: Any, **options: Any) -> pd.DataFrame:
+        given.update(options)
+        return frame
+
+    monkeypatch.setattr("weaklm.project.curate", noted)
+    project._curate(data, project.scores(data), project._labels(data, ("learn", "certify")), {"max_bad_rate": 0.2})
+    chance = pd.Series(given["inclusion"], index=data["id"])
+    assert set(chance[free].round(9)) == {round(5 / int(free.sum()), 9)}
+    assert (chance[batch.rows["id"]] > 0).all()
+    assert chance[project.scores(data) < 0.5].max() == 0

@@ -77,8 +77,8 @@ def test_suggestions_are_listed_and_accepted(folder: Path, tmp_path: Path, capsy
 
 
 def test_a_gate_that_is_not_met_exits_with_3(folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run("report", "--fail-under", "1.1", "-p", folder) == 3
-    assert "under the gate of 1.1" in capsys.readouterr().err
+    assert run("report", "--fail-under", "1", "-p", folder) == 3
+    assert "under the gate of 1.0" in capsys.readouterr().err
 
 
 def test_curate_and_export_agree(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -218,3 +218,21 @@ def test_an_interruption_exits_with_130_and_says_how_to_go_on(
     monkeypatch.setattr("weaklm.project.Project.apply", interrupt)
     assert run("apply", "-p", folder) == 130
     assert "the same command goes on from there" in capsys.readouterr().err
+
+
+def test_batches_are_listed(folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    folder = shutil.copytree(folder, tmp_path / "copilot")
+    before = Project(folder).batches()
+    assert run("batch", 4, "-o", tmp_path / "batch.csv", "-p", folder) == 0
+    capsys.readouterr()
+    assert run("batches", "-p", folder, "--json") == 0
+    rows = json.loads(capsys.readouterr().out)
+    assert len(rows) == len(before) + 1
+    assert (rows[-1]["purpose"], rows[-1]["n_rows"], rows[-1]["n_labelled"]) == ("learn", 4, 0)
+
+
+@pytest.mark.parametrize(
+    "arguments", [("batch", 5, "--purpose", "debug"), ("batch", 5, "--drawn-from", 2), ("report", "--fail-under", 80)]
+)
+def test_an_option_that_cannot_be_meant_is_a_usage_error(folder: Path, arguments: tuple[object, ...]) -> None:
+    assert run(*arguments, "-p", folder) == 2

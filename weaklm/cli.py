@@ -144,7 +144,7 @@ def batch(
     purpose: Annotated[str, typer.Option(help="learn, certify or debug.")] = "learn",
     split: Annotated[str | None, typer.Option(help="Draw from this split only.")] = None,
     source: Annotated[str | None, typer.Option(help="Draw from this model source only.")] = None,
-    drawn_from: Annotated[float, typer.Option(help="With certify: the least score.")] = 0.5,
+    drawn_from: Annotated[float, typer.Option(min=0, max=1, help="With certify: the least score.")] = 0.5,
     function: Annotated[str | None, typer.Option(help="With debug: the function to look at.")] = None,
     seed: Annotated[int, typer.Option(help="Another seed draws other rows.")] = 0,
     project: Folder = HERE,
@@ -162,6 +162,8 @@ def batch(
       python -m weaklm batch 100 --purpose certify --drawn-from 0.8 -o certify.csv
       python -m weaklm batch 20 --purpose debug --function says_sorry
     """
+    if purpose == "debug" and function is None:
+        raise typer.BadParameter("--purpose debug needs --function, the labeling function to look at")
     drawn = _open(project).batch(
         n,
         purpose=_purpose(purpose),
@@ -177,6 +179,18 @@ def batch(
         as_json,
         f"{drawn}, in {path}; fill in label and annotator, then run labels {path}",
     )
+
+
+@app.command()
+def batches(project: Folder = HERE, as_json: Json = False) -> None:
+    """List the batches: what each is for, and how much of it is labelled.
+
+    \b
+    Example:
+      python -m weaklm batches
+    """
+    made = _open(project).batches()
+    _show(made, as_json, made.to_string(index=False) if len(made) else "no batch yet; draw one with batch N")
 
 
 @app.command()
@@ -307,7 +321,9 @@ def report(
     split: Split = None,
     source: Annotated[str | None, typer.Option(help="Only this model source.")] = None,
     discover: Annotated[bool, typer.Option("--discover", help="Search for slices that nobody wrote.")] = False,
-    fail_under: Annotated[float | None, typer.Option(help="Exit with 3 when the accept rate is lower.")] = None,
+    fail_under: Annotated[
+        float | None, typer.Option(min=0, max=1, help="Exit with 3 when the accept rate is lower, as in 0.8.")
+    ] = None,
     project: Folder = HERE,
     as_json: Json = False,
 ) -> None:
@@ -323,7 +339,7 @@ def report(
     from weaklm.project import check_gate
 
     opened = _open(project)
-    made = opened.report(split=split, source=source, discover=discover)
+    made = opened.report(split=split, source=source, discover=discover, target=fail_under)
     _show(made, as_json)
     _place(opened.last("report"), "report.html")
     check_gate(made, fail_under)

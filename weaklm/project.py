@@ -262,6 +262,10 @@ class Project:
         split
             Where the rows come from: all of them unless named; "train" for "certify".
         """
+        if purpose == "certify" and split not in (None, "train"):
+            raise ProjectError(f"a batch to certify is for curation, which looks at the split 'train', not {split!r}")
+        if n < 1:
+            raise ProjectError(f"a batch of {n} rows was asked for; at least 1 is expected")
         data = self.responses(source, split or ("train" if purpose == "certify" else None))
         Y = np.where(self._batches.asked(data), ACCEPT, labels_of(data))  # nobody is asked twice
         settings: dict[str, Any] = {"n": n, "split": split, "source": source, "random_state": random_state}
@@ -271,7 +275,7 @@ class Project:
         elif purpose == "debug":
             names = [f.name for f in self.functions]
             if function not in names:
-                raise ProjectError(f"there is no function {function!r} to debug; {nearest(str(function), names)}")
+                raise ProjectError(f"function={function!r} names no function to debug; {nearest(str(function), names)}")
             drawn = opposed(self.votes(data)[:, names.index(function)], self.scores(data), Y, n)
             settings["function"] = function
         else:
@@ -314,14 +318,12 @@ class Project:
     def lf_summary(self, split: str | None = None) -> pd.DataFrame:
         """Return one row a labeling function: what it covers, how often it is right, how it ran; see LFAnalysis."""
         data = self.responses(split=split)
-        Y = labels_of(data)
-        return self._analysis(data).lf_summary(Y if (Y != ABSTAIN).any() else None)
+        return self._analysis(data).lf_summary(self._labels_or_none(data))
 
     def lints(self, split: str | None = None) -> pd.DataFrame:
         """Return what is likely wrong with the labeling functions, one finding a row, and what to do about it."""
         data = self.responses(split=split)
-        Y = labels_of(data)
-        return self._analysis(data).lints(Y if (Y != ABSTAIN).any() else None, data)
+        return self._analysis(data).lints(self._labels_or_none(data), data)
 
     def analysis(self, split: str | None = None) -> LFAnalysis:
         """Return the LFAnalysis of the stored votes: conflicts, mistakes, a graph, and more."""
@@ -336,7 +338,10 @@ class Project:
         Accept one with ``suggestions.accept(0, project.folder / "lfs" / "mine.py")``.
         """
         train = self.responses(split="train")  # the labels of held-out rows only judge
-        return suggest(train, labels_of(train), self.votes(train), self.functions, n=n)
+        Y, _ = self._batches.estimable(
+            train, labels_of(train), ("learn", "debug")
+        )  # those to certify must not have taught anything
+        return suggest(train, Y, self.votes(train), self.functions, n=n)
 
     def fit(self, *, human_labels: bool = True) -> Fitted:
         """Fit the label model and the quality model on the train split, and score every response.
@@ -351,8 +356,7 @@ class Project:
         labels = self._labels(train) if human_labels else Labels(None, None)
         options = {table: self.settings[table] for table in ("label_model", "quality_model")}
         versions = [self._votes.version(function) for function in self.functions]
-        votes = hashlib.sha256(L.tobytes()).hexdigest()  # they may change without the functions: a retry, a clock
-        run_id = run_key("fit", versions, votes, train["id"].tolist(), labels.to_list(), options)
+        run_id = self._fit_key(train, L, labels)
 
         def make() -> dict[str, Any]:
             fitted, scores = self._fit(run_id, train, L, labels, options)
@@ -363,6 +367,20 @@ class Project:
         outputs = self._runs.once("fit", run_id, make, parents=versions, settings=options)
         self._score_rest(run_id, data)
         return Fitted(**outputs)
+
+    def _fit_key(self, train: pd.DataFrame, L: NDArray[np.int8], labels: Labels) -> str:
+        options = {table: self.settings[table] for table in ("label_model", "quality_model")}
+        versions = [self._votes.version(function) for function in self.functions]
+        votes = hashlib.sha256(L.tobytes()).hexdigest()  # they may change without the functions: a retry, a clock
+        return run_key("fit", versions, votes, train["id"].tolist(), labels.to_list(), options)
+
+    def _labels_of_fit(self, train: pd.DataFrame) -> Labels:
+        """Return the labels that the newest fit used; ProjectError where it was made of other things than are there."""
+        L, newest = self.votes(train), self._runs.newest("fit")["id"]
+        for labels in (self._labels(train), Labels(None, None)):
+            if self._fit_key(train, L, labels) == newest:
+                return labels
+        raise ProjectError("functions, votes or labels have changed since the last fit; run fit() first")
 
     def _fit(
         self, run_id: str, train: pd.DataFrame, L: NDArray[np.int8], labels: Labels, options: dict[str, Any]
@@ -382,9 +400,16 @@ class Project:
         fitted = Fitted(run_id, len(train), int(covered.sum()), len(used), bool(quality.calibrated_))
         return fitted, pd.DataFrame({"id": train["id"].to_numpy(), "score": quality.oof_score_})
 
-    def _labels(self, data: pd.DataFrame, purposes: tuple[Purpose, ...] = ("learn",)) -> Labels:
+    def _labels(
+        self, data: pd.DataFrame, purposes: tuple[Purpose, ...] = ("learn",), among: NDArray[np.bool_] | None = None
+    ) -> Labels:
         """Return the human labels that rows may be judged by, and their chances; see :meth:`Batches.estimable`."""
-        return Labels(*self._batches.estimable(data, labels_of(data), purposes))
+        Y = labels_of(data)
+        return Labels(*self._batches.estimable(data, Y if among is None else np.where(among, Y, ABSTAIN), purposes))
+
+    def _labels_or_none(self, data: pd.DataFrame) -> NDArray[np.int8] | None:
+        Y = self._labels(data).Y
+        return Y if Y is not None and (Y != ABSTAIN).any() else None
 
     def _label_use(self) -> LabelUse:
         """Return what human labels were used for: by the newest models, and by every certificate so far."""
@@ -441,6 +466,7 @@ class Project:
         source: str | Sequence[str] | None = None,
         slices: Sequence[Function] | None = None,
         discover: bool = False,
+        target: float | None = None,
         fail_under: float | None = None,
     ) -> Report:
         """Return the Report of a split (held-out instructions unless named), and save it as HTML and JSON.
@@ -449,6 +475,8 @@ class Project:
         ----------
         discover
             Search for slices that nobody wrote where quality is low.
+        target
+            A rate to decide against: the report says how many labels that takes. Without it, ``fail_under``.
         fail_under
             Raise GateError when the accept rate is below it, after the report is saved.
         """
@@ -456,6 +484,8 @@ class Project:
         slices = self.slices if slices is None else collect(list(slices))
         Y, inclusion = self._labels(data)
         analysis = self._analysis(data) if self._votes.has(self.functions, data) else None
+        if analysis is None:
+            log.warning("votes of some functions are missing, so the report leaves functions out; run apply() first")
         report = Report(
             data,
             self.scores(data),
@@ -465,9 +495,9 @@ class Project:
             analysis=analysis,
             quality=self.quality,
             discover=discover,
-            target=fail_under,
+            target=target if target is not None else fail_under,
         )
-        self._file("report", report, [data], slices, options=[discover, fail_under])
+        self._file("report", report, [data], slices, options=[discover, target, fail_under, _hash(analysis)])
         check_gate(report, fail_under)
         return report
 
@@ -496,7 +526,9 @@ class Project:
         slices = self.slices if slices is None else collect(list(slices))
         frames = [self.responses(source=source, split=split or HELD_OUT) for source in (base, tuned, *others)]
         scores = [self.scores(data) for data in frames]
-        labels = [self._labels(data) for data in frames[:2]]
+        labels = [self._batches.estimable(data, labels_of(data)) for data in frames]
+        names = np.array([None, "REJECT", "ACCEPT"], dtype=object)
+        frames = [data.assign(**{HUMAN_LABEL: names[Y + 1]}) for data, (Y, _) in zip(frames, labels, strict=True)]
         comparison = Comparison(
             frames[0],
             scores[0],
@@ -504,8 +536,7 @@ class Project:
             scores[1],
             slices=slices,
             names=(base, tuned),
-            Y=_both([given.Y for given in labels]),
-            inclusion=_both([given.inclusion for given in labels]),
+            inclusion=_both(labels[:2]),
             second_scores=self._second_scores(frames[:2]) if second_opinion else None,
             trained_on=self._trained_on(tuned),
             others={name: (frames[k], scores[k]) for k, name in enumerate(others, start=2)},
@@ -558,6 +589,7 @@ class Project:
         found = data[data["id"] == str(row_id)]
         if found.empty:
             raise ProjectError(f"no response has the id {row_id!r}; {nearest(str(row_id), data['id'])}")
+        self._labels_of_fit(data[data["split"] == "train"])  # else the votes are not those that were weighed
         judged = self._judged(data)
         return explain(
             found,
@@ -581,7 +613,7 @@ class Project:
         L, names = self.votes(train), [f.name for f in self.functions]
         if function not in names:
             raise ProjectError(f"there is no function {function!r}; {nearest(function, names)}")
-        Y, inclusion = self._labels(train)
+        Y, inclusion = self._labels_of_fit(train)
         models = {table: self.settings[table] for table in ("label_model", "quality_model")}
         try:
             without = scores_without(train, L, names.index(function), Y=Y, inclusion=inclusion, **models)
@@ -648,7 +680,8 @@ class Project:
         data = self.responses(split="train")
         labels = self._labels(data, ("learn", "certify")) if options.get("max_bad_rate") else Labels(None, None)
         held_out = self.responses(split=HELD_OUT)["id"].tolist() if options.get("decontaminate") else []
-        key = [data["id"].tolist(), labels.to_list(), held_out, options]
+        slices = [version(sf) for sf in self.slices]
+        key = [data["id"].tolist(), data[HUMAN_LABEL].tolist(), labels.to_list(), held_out, slices, options]
         return self._curated_once(key, lambda: self._curate(data, self.scores(data), labels, options), options)
 
     def keep(self, curated: QualityDataset) -> QualityDataset:
@@ -679,7 +712,11 @@ class Project:
     def _curate(
         self, data: pd.DataFrame, scores: NDArray[np.float64], labels: Labels, options: Mapping[str, Any]
     ) -> QualityDataset:
-        use = self._label_use() if labels.Y is not None else None
+        use, inclusion = None, None
+        if labels.Y is not None:  # the chance of a label that is spent is no chance to decide
+            use = self._label_use()
+            spent = np.array([row_id in use for row_id in data["id"]], dtype=bool)
+            inclusion = self._labels(data, ("learn", "certify"), ~spent).inclusion
         held_out = self.responses(split=HELD_OUT) if options.get("decontaminate") else None
         return curate(
             data,
@@ -687,8 +724,8 @@ class Project:
             **{**options, "decontaminate": held_out},
             label_use=use,
             Y=labels.Y,
-            inclusion=labels.inclusion,
-            funnel_slices=self.slices,
+            inclusion=inclusion,
+            funnel_slices=self.slices or None,
         )
 
     def curated(self) -> QualityDataset:
@@ -838,8 +875,18 @@ def check_not_worse(comparison: Comparison) -> None:
         raise GateError(f"a source is worse: {comparison.verdict}")
 
 
-def _both(values: Sequence[Any]) -> tuple[Any, Any] | None:
-    return None if any(value is None for value in values) else (values[0], values[1])
+def _hash(analysis: LFAnalysis | None) -> str | None:
+    return None if analysis is None else hashlib.sha256(analysis.L.tobytes()).hexdigest()
+
+
+def _both(
+    labels: Sequence[tuple[NDArray[np.int8], NDArray[np.float64] | None]],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]] | None:
+    """Return the chances of both sides; a side without a label has no need of them."""
+    before, after = (
+        np.ones(len(Y)) if inclusion is None and not (Y != ABSTAIN).any() else inclusion for Y, inclusion in labels
+    )
+    return None if before is None or after is None else (before, after)
 
 
 def _name(path: str | Path | pd.DataFrame) -> str:

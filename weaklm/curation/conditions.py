@@ -76,6 +76,9 @@ def keep_certified(
         label_use = label_use.add("an earlier certificate", earlier.label_ids)
     rows = table.by_id()  # in this order, thinning at random does not depend on that of the data
     score = model_score(table.data, table.decisions["score"])
+    chance = None if inclusion is None else _of_rows(inclusion, rows, table, "inclusion", "one chance")
+    if chance is not None and (chance <= 0).any():  # labels say nothing about rows that none could be asked about
+        drawn_from = max(drawn_from, float(np.nextafter(score[rows][chance <= 0].max(), 2)))
     certificate = certify(
         score[rows],
         human_labels(table.data)[rows] if Y is None else _of_rows(Y, rows, table, "Y", "one label"),
@@ -84,7 +87,7 @@ def keep_certified(
         max_bad_rate=max_bad_rate,
         delta=delta,
         drawn_from=drawn_from,
-        inclusion=None if inclusion is None else _of_rows(inclusion, rows, table, "inclusion", "one chance"),
+        inclusion=chance,
         random_state=random_state,
     )
     below = np.ones(len(score), dtype=bool) if certificate.threshold is None else score < certificate.threshold

@@ -16,6 +16,8 @@ from weaklm.functions import Function, code_hash
 from weaklm.label_model import LabelModel
 from weaklm.quality import QualityModel
 
+_ALIKE = 0.3  # scores that differ by more are not alike
+
 VOTE_NAMES = LABEL_NAMES | {-1: "abstain"}
 
 
@@ -62,7 +64,8 @@ class Explanation:
         lines += [] if voted else ["    every function abstained"]
         lines.append("  quality model, largest contributions to the logit:")
         for row in self.features[:8]:
-            lines.append(f"    {row['contribution']:+.2f}  {row['feature']} = {row['value']:.3g}")
+            value = "has no meaning here" if row["value"] is None else f"= {row['value']:.3g}"
+            lines.append(f"    {row['contribution']:+.2f}  {row['feature']} {value}")
         if self.curation is not None:
             detail = f" ({self.curation['detail']})" if self.curation.get("detail") else ""
             lines.append(
@@ -136,7 +139,7 @@ def explain(
 
 
 def people_on_alike(score: float, scores: ArrayLike, Y: ArrayLike, n: int = 50) -> dict[str, Any] | None:
-    """Return how often people accept the ``n`` labelled rows whose scores are nearest, or None below 15 labels.
+    """Return how often people accept the ``n`` labelled rows whose scores are nearest; None where few are near.
 
     That is what a score can be held to: an interval of the rate of rows like it, ``value``, ``low``, ``high``, ``n``,
     and the scores that these have, ``from`` and ``to``. Scores of rows that the model learned from must be out-of-fold.
@@ -150,6 +153,8 @@ def people_on_alike(score: float, scores: ArrayLike, Y: ArrayLike, n: int = 50) 
     if len(labels) < TOO_FEW:
         return None
     nearest = np.argsort(np.abs(values - score), kind="stable")[:n]
+    if np.ptp(values[nearest]) > _ALIKE:
+        return None
     found = rate(labels[nearest] == ACCEPT).to_dict()
     kept = {key: found[key] for key in ("value", "low", "high", "n")}
     return kept | {"from": float(values[nearest].min()), "to": float(values[nearest].max())}
@@ -172,9 +177,8 @@ def _features(quality: QualityModel, row: pd.DataFrame) -> list[dict[str, Any]]:
     contributions = quality.explain(row).iloc[0]
     values = quality.features(row).iloc[0]
     names = [name for name in contributions.abs().sort_values(ascending=False).index if name in values.index]
-    return [
-        {"feature": name, "value": float(values[name]), "contribution": float(contributions[name])} for name in names
-    ]
+    known = values.astype(object).where(values.notna(), None)
+    return [{"feature": name, "value": known[name], "contribution": float(contributions[name])} for name in names]
 
 
 def _decision(decisions: pd.DataFrame | None, row_id: str) -> dict[str, Any] | None:
