@@ -223,6 +223,7 @@ def test_a_gate_fails_when_a_source_is_worse(looped: Project) -> None:
 def test_an_adapter_leads_back_to_its_rows_and_the_code_of_every_function(looped: Project) -> None:
     lineage = looped.lineage()
     assert [step.kind for step in lineage.steps] == ["train", "curate", "fit"]
+    assert (looped.folder / looped.trained().folder / "training.svg").read_text().startswith("<")
     assert sorted(lineage.rows["id"]) == sorted(looped.curated().to_frame()["id"])
     assert lineage.functions[["name", "now"]].values.tolist() == [
         ["long_enough", "same"],

@@ -20,6 +20,7 @@ import pandas as pd
 import sqlalchemy as sa
 from numpy.typing import NDArray
 
+from weaklm import pictures
 from weaklm import settings as project_settings
 from weaklm import store as tables
 from weaklm.analysis import LFAnalysis
@@ -777,6 +778,7 @@ class Project:
             trainer = QLoRATrainer(base, **options)
             tuned = trainer.fit(curated, checkpoint_dir=checkpoints, progress=self.progress)
             tuned.save(folder)
+            (folder / "training.svg").write_text(_training_curve(tuned.history), encoding="utf-8")
             shutil.rmtree(checkpoints, ignore_errors=True)
             dropped = {reason: len(ids) for reason, ids in tuned.dropped.items()}
             n_rows = len(curated) - sum(dropped.values())
@@ -859,6 +861,13 @@ class Project:
         comparison = self.compare(before, after)
         log.info("comparison: %s", self.last("compare") / "comparison.html")
         return comparison
+
+
+def _training_curve(history: Sequence[Mapping[str, float]]) -> str:
+    losses = [(step, entry["loss"]) for step, entry in enumerate(history, start=1)]
+    held_out = [(step, e["held_out_loss"]) for step, e in enumerate(history, start=1) if "held_out_loss" in e]
+    description = f"Loss of {len(losses):,} training steps, {losses[0][1]:.3f} to {losses[-1][1]:.3f}."
+    return pictures.training_curve(losses, held_out, description=description)
 
 
 def check_gate(report: Report, fail_under: float | None) -> None:
